@@ -1,0 +1,55 @@
+# Everything a newcomer or a contributor runs; `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+# A bare `torch` pulls gigabytes of CUDA on Linux. Elsewhere, for a CPU build:
+#   make TORCH_INDEX=https://download.pytorch.org/whl/cpu demo
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+NATIVE = $(wildcard src/native/*) CMakeLists.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format types bench study clean
+
+help: ## list these targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## make .venv and install the package with all its extras
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml $(NATIVE) | $(BIN)/python
+	$(BIN)/pip install -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '$(TORCH)'
+	$(BIN)/pip install -q -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## which loss do 30 %-noisy digits want? prints the table and the page's path
+	$(BIN)/crossentropy compare --sample digits --label-noise 0.3 --out demo --force
+
+test: lint types $(INSTALLED) ## lint, types and all tests
+	$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED) ## ruff and clang-format, checking only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror src/native/*
+
+format: $(INSTALLED) ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i src/native/*
+
+types: $(INSTALLED) ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## speed and memory as ratios to the peers, in one run
+	$(BIN)/python benchmarks/bench_training.py
+
+study: $(INSTALLED) ## how often compare crowns a false winner (half an hour)
+	$(BIN)/python benchmarks/null_study.py
+
+clean: ## remove what these targets made
+	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,41 @@
+"""Cross entropy, from the definition to the deployed probability.
+
+`crossentropy.losses` has the family on arrays, `crossentropy.torch` the training loss,
+`crossentropy.scores` and `crossentropy.calibration` what to do with predictions, and
+`compare` finds the loss that a table of data wants.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import losses
+from ._config import __version__, show_config
+
+if TYPE_CHECKING:
+    from . import calibration, scores, torch
+    from ._compare import compare
+
+__all__ = [
+    "__version__",
+    "calibration",
+    "compare",
+    "losses",
+    "scores",
+    "show_config",
+    "torch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs optional packages, or time, when it is first asked for."""
+    if name == "compare":
+        return importlib.import_module("crossentropy._compare").compare
+    if name in __all__:
+        return importlib.import_module(f"crossentropy.{name}")
+    raise AttributeError(f"module 'crossentropy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,35 @@
+"""The family of cross-entropy losses: scalar rules over row statistics.
+
+A loss is a frozen dataclass with a value and its slopes; every context (arrays, PyTorch,
+boosting) runs the same rule between the same two row passes. `available` lists the
+registry, `get` makes a loss from its name.
+"""
+
+from ._base import Loss, Terms
+from ._family import (
+    CrossEntropy,
+    Focal,
+    GeneralizedCrossEntropy,
+    MeanAbsoluteError,
+    Poly,
+    SymmetricCrossEntropy,
+)
+from ._imbalance import class_balanced_weights, logit_adjustment
+from ._objective import Objective
+from ._registry import available, get
+
+__all__ = [
+    "CrossEntropy",
+    "Focal",
+    "GeneralizedCrossEntropy",
+    "Loss",
+    "MeanAbsoluteError",
+    "Objective",
+    "Poly",
+    "SymmetricCrossEntropy",
+    "Terms",
+    "available",
+    "class_balanced_weights",
+    "get",
+    "logit_adjustment",
+]

@@ -1,0 +1,29 @@
+"""The row kernels behind every loss: statistics of a row of logits, and its gradient.
+
+Every loss of the family is a scalar function of a few numbers per row, so two passes
+over the logits serve them all::
+
+    row statistics  ->  scalar rule (N numbers)  ->  row gradient
+
+`make` checks arrays and returns `Rows`; `statistics` and `gradient` run the passes, in
+the native kernels where they apply and in array code otherwise. This package is the only
+one that knows that there is a native extension.
+"""
+
+from ._contract import NOTHING, Rows, RowStatistics, Slopes
+from ._dispatch import available_paths, gradient, native_error, path, statistics, use
+from ._make import make
+
+__all__ = [
+    "NOTHING",
+    "RowStatistics",
+    "Rows",
+    "Slopes",
+    "available_paths",
+    "gradient",
+    "make",
+    "native_error",
+    "path",
+    "statistics",
+    "use",
+]

@@ -1,0 +1,116 @@
+"""The choice of implementation: once at import by the environment, then call by call by array.
+
+``CROSSENTROPY_ROWS`` forces a path: ``reference``, or an instruction-set level of the
+native kernels (``v2``, ``v3``, ``v4`` on x86-64, ``generic`` elsewhere); ``native`` is the
+best level and fails where there is none. Unset, the best that is there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from array_api_compat import array_namespace
+
+from . import _native, _reference
+from ._contract import Array, Rows, RowStatistics, Slopes
+
+VARIABLE = "CROSSENTROPY_ROWS"
+_path = "reference"
+
+
+def available_paths() -> list[str]:
+    """The paths that this machine can take, best first."""
+    levels = list(_native.kernels.levels()) if _native.kernels else []
+    return [*levels, "reference"]
+
+
+def path() -> str:
+    """The path in use: an instruction-set level, or ``reference``."""
+    return _path
+
+
+def native_error() -> str | None:
+    """Why the native kernels are not in use, or None where they are."""
+    if _path != "reference":
+        return None
+    return _native.error or f"{VARIABLE}={os.environ.get(VARIABLE, '')} asks for the reference"
+
+
+def use(name: str) -> None:
+    """Take a path from now on, in this process.
+
+    Parameters
+    ----------
+    name
+        One of `available_paths`, or ``native`` for the best native level.
+
+    Raises
+    ------
+    ValueError
+        If this machine cannot take that path.
+    """
+    global _path
+    paths = available_paths()
+    wanted = paths[0] if name == "native" else name
+    if wanted not in paths or (name == "native" and wanted == "reference"):
+        why = f": {_native.error}" if _native.error else ""
+        raise ValueError(f"no path {name!r} here; there are {', '.join(paths)}{why}")
+    if wanted != "reference":
+        _native.kernels.select_level(wanted)
+    _path = wanted
+
+
+def statistics(rows: Rows, *, weighted: bool = False) -> RowStatistics:
+    """One pass over the logits: z_y, L₋ and log p_y of every row.
+
+    Parameters
+    ----------
+    rows
+        From `make`.
+    weighted
+        Whether to add −Σ_j w_j log p_j.
+
+    Raises
+    ------
+    IndexError
+        If a target is neither a class index nor `ignore_index`.
+    """
+    memory = _native.memory_of(rows.logits) if _path != "reference" else None
+    if memory is not None:
+        return _native.statistics(rows, memory, weighted=weighted)
+    _check_range(rows)
+    return _reference.statistics(rows, weighted=weighted)
+
+
+def gradient(
+    rows: Rows, statistics: RowStatistics, slopes: Slopes, *, out: Array | None = None
+) -> Array:
+    """One pass over the logits: the gradient of every row, in nats per logit.
+
+    Parameters
+    ----------
+    rows
+        As given to `statistics`.
+    statistics
+        What it returned.
+    slopes
+        The loss's slopes.
+    out
+        (N, C) contiguous array of the logits' type to write to; made where None. It may be
+        the logits themselves.
+    """
+    memory = _native.memory_of(rows.logits) if _path != "reference" else None
+    if memory is not None:
+        return _native.gradient(rows, statistics, slopes, memory, out=out)
+    return _reference.gradient(rows, statistics, slopes, out=out)
+
+
+def _check_range(rows: Rows) -> None:
+    xp = array_namespace(rows.target)
+    bad = (rows.target < 0) | (rows.target >= rows.logits.shape[1])
+    bad = bad & (rows.target != rows.ignore_index)
+    if bool(xp.any(bad)):
+        _native.raise_out_of_range(rows, int(xp.nonzero(bad)[0][0]))
+
+
+use(os.environ.get(VARIABLE) or available_paths()[0])

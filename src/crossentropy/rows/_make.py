@@ -1,0 +1,93 @@
+"""The check of everything that array callers hand to the rows."""
+
+from __future__ import annotations
+
+import math
+
+from array_api_compat import array_namespace, is_numpy_array
+
+from ._contract import NOTHING, Array, Rows
+
+
+def make(
+    logits: Array,
+    target: Array,
+    *,
+    weight: Array | None = None,
+    temperature: float = 1.0,
+    bias: Array | None = None,
+    ignore_index: int = NOTHING,
+    n_threads: int = 1,
+) -> Rows:
+    """Check arrays and lay them out for the row passes.
+
+    Parameters
+    ----------
+    logits
+        (N, C), real floating point: raw scores.
+    target
+        (N,), integers: class indices in [0, C), or `ignore_index`.
+    weight
+        (C,), the w of S = Σ_j w_j z_j.
+    temperature
+        Positive number that divides the logits.
+    bias
+        (C,), added to the logits after the temperature.
+    ignore_index
+        Rows with this target count for nothing; by default there are none.
+    n_threads
+        At most so many threads.
+
+    Raises
+    ------
+    TypeError
+        If logits are not floating point or targets are not integers.
+    ValueError
+        If shapes disagree, or temperature is not a positive number.
+    """
+    xp = array_namespace(logits, target)
+    if not xp.isdtype(logits.dtype, "real floating"):
+        raise TypeError(f"logits must be floating point, got {logits.dtype}; convert them first")
+    if not xp.isdtype(target.dtype, "integral"):
+        raise TypeError(f"targets must be integer class indices, got {target.dtype}")
+    if logits.ndim != 2:
+        raise ValueError(f"logits must have shape (N, C), got {tuple(logits.shape)}")
+    if target.shape != logits.shape[:1]:
+        raise ValueError(
+            f"targets must have shape ({logits.shape[0]},) to go with logits of shape "
+            f"{tuple(logits.shape)}, got {tuple(target.shape)}"
+        )
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature must be a positive number, got {temperature}")
+    if n_threads < 1:
+        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
+    return Rows(
+        logits=_contiguous(logits),
+        target=_contiguous(xp.astype(target, xp.int64, copy=False)),
+        weight=_per_class(weight, logits, "weight"),
+        temperature=float(temperature),
+        bias=_per_class(bias, logits, "bias"),
+        ignore_index=ignore_index,
+        n_threads=n_threads,
+    )
+
+
+def _per_class(values: Array | None, logits: Array, name: str) -> Array | None:
+    if values is None:
+        return None
+    xp = array_namespace(logits)
+    values = xp.astype(xp.asarray(values), logits.dtype, copy=False)
+    if values.shape != logits.shape[1:]:
+        raise ValueError(
+            f"{name} must have one number for each of the {logits.shape[1]} classes, "
+            f"got shape {tuple(values.shape)}"
+        )
+    return _contiguous(values)
+
+
+def _contiguous(array: Array) -> Array:
+    if is_numpy_array(array):
+        import numpy as np
+
+        return np.ascontiguousarray(array)
+    return array

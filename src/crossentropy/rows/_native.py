@@ -1,0 +1,211 @@
+"""The row passes by the native kernels: contiguous float32 and float64 rows on the CPU.
+
+Takes NumPy arrays and PyTorch tensors as addresses, which costs a microsecond a call
+where the array protocols cost five. Whoever builds `Rows` has checked type, shape,
+layout and lifetime.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol
+
+import numpy as np
+
+from ._contract import NOTHING, Array, Rows, RowStatistics, Slopes
+
+try:
+    from crossentropy import _native as kernels
+
+    error: str | None = None
+except ImportError as reason:
+    kernels = None
+    error = f"the native extension is not there ({reason})"
+
+
+class Memory(Protocol):
+    """How to address and make arrays of one library."""
+
+    def address(self, array: Array) -> int:
+        """Where the array's first element lies."""
+        ...
+
+    def is_double(self, array: Array) -> bool:
+        """Whether it holds float64."""
+        ...
+
+    def table(self, shape: tuple[int, int]) -> Array:
+        """An uninitialised float64 array."""
+        ...
+
+    def ones(self, like: Array) -> Array:
+        """A one per class, of the type of these logits."""
+        ...
+
+    def empty_like(self, array: Array) -> Array:
+        """An uninitialised array of the same type and shape."""
+        ...
+
+    def column(self, slope: Array | float) -> Array:
+        """A contiguous float64 array: N numbers, or a single one."""
+        ...
+
+
+class NumpyMemory:
+    """`Memory` of NumPy arrays."""
+
+    def address(self, array: Any) -> int:
+        return int(array.__array_interface__["data"][0])
+
+    def is_double(self, array: Any) -> bool:
+        return bool(array.dtype == np.float64)
+
+    def table(self, shape: tuple[int, int]) -> Any:
+        return np.empty(shape)
+
+    def ones(self, like: Any) -> Any:
+        return np.ones(like.shape[1], dtype=like.dtype)
+
+    def empty_like(self, array: Any) -> Any:
+        return np.empty_like(array)
+
+    def column(self, slope: Any) -> Any:
+        return np.ascontiguousarray(slope, dtype=np.float64)
+
+
+class TorchMemory:
+    """`Memory` of PyTorch tensors on the CPU."""
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+
+    def address(self, array: Any) -> int:
+        return int(array.data_ptr())
+
+    def is_double(self, array: Any) -> bool:
+        return bool(array.dtype is self._torch.float64)
+
+    def table(self, shape: tuple[int, int]) -> Any:
+        return self._torch.empty(shape, dtype=self._torch.float64)
+
+    def ones(self, like: Any) -> Any:
+        return self._torch.ones(like.shape[1], dtype=like.dtype)
+
+    def empty_like(self, array: Any) -> Any:
+        return self._torch.empty_like(array)
+
+    def column(self, slope: Any) -> Any:
+        return self._torch.as_tensor(slope, dtype=self._torch.float64).contiguous()
+
+
+_NUMPY = NumpyMemory()
+
+
+def memory_of(logits: Array) -> Memory | None:
+    """The memory of an array that the kernels can read, or None."""
+    if type(logits) is np.ndarray:
+        return _NUMPY if logits.dtype in (np.float32, np.float64) else None
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(logits, torch.Tensor):
+        return None
+    plain = type(logits) in (torch.Tensor, torch.nn.Parameter)
+    if plain and logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
+        return TorchMemory(torch)
+    return None
+
+
+def statistics(rows: Rows, memory: Memory, *, weighted: bool = False) -> RowStatistics:
+    """As the reference's, in one read of the logits.
+
+    Raises
+    ------
+    IndexError
+        If a target is out of range.
+    """
+    logits = rows.logits
+    n, classes = logits.shape
+    weight, total = _weight(rows, memory) if weighted else (None, 0.0)
+    bias = _bias(rows, memory)
+    table = memory.table((4 if weighted else 3, n))
+    bad = kernels.statistics(
+        memory.is_double(logits),
+        memory.address(logits),
+        memory.address(rows.target),
+        n,
+        classes,
+        rows.ignore_index,
+        1.0 / rows.temperature,
+        _address(bias, memory),
+        _address(weight, memory),
+        total,
+        memory.address(table),
+        rows.n_threads,
+    )
+    if bad >= 0:
+        raise_out_of_range(rows, bad)
+    return RowStatistics(table)
+
+
+def gradient(
+    rows: Rows,
+    statistics: RowStatistics,
+    slopes: Slopes,
+    memory: Memory,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """As the reference's, in one read of the logits and one write of `out`."""
+    logits = rows.logits
+    result = memory.empty_like(logits) if out is None else out
+    a, b = memory.column(slopes.a), memory.column(slopes.b)
+    c = None if slopes.c is None else memory.column(slopes.c)
+    weight = None if c is None else _weight(rows, memory)[0]
+    bias = _bias(rows, memory)
+    kernels.gradient(
+        memory.is_double(logits),
+        memory.address(logits),
+        memory.address(rows.target),
+        *logits.shape,
+        rows.ignore_index,
+        1.0 / rows.temperature,
+        _address(bias, memory),
+        _address(weight, memory),
+        memory.address(statistics.table),
+        memory.address(a),
+        a.ndim > 0,
+        memory.address(b),
+        b.ndim > 0,
+        _address(c, memory),
+        c is not None and c.ndim > 0,
+        memory.address(result),
+        out is None,
+        rows.n_threads,
+    )
+    return result
+
+
+def raise_out_of_range(rows: Rows, row: int) -> None:
+    """Raise torch's error for the target of a row, with the range beside it."""
+    classes = rows.logits.shape[1]
+    allowed = "" if rows.ignore_index == NOTHING else f", or ignore_index={rows.ignore_index}"
+    raise IndexError(
+        f"Target {int(rows.target[row])} is out of bounds: row {row} needs a class index in "
+        f"[0, {classes - 1}]{allowed}"
+    )
+
+
+def _bias(rows: Rows, memory: Memory) -> Array | None:
+    """The kernels have one path for adjusted logits; a bare temperature takes a bias of 0."""
+    if rows.bias is None and rows.temperature != 1.0:
+        return memory.ones(rows.logits) * 0
+    return rows.bias
+
+
+def _weight(rows: Rows, memory: Memory) -> tuple[Array, float]:
+    if rows.weight is None:
+        return memory.ones(rows.logits), float(rows.logits.shape[1])
+    return rows.weight, float(memory.column(rows.weight).sum())
+
+
+def _address(array: Array | None, memory: Memory) -> int:
+    return 0 if array is None else memory.address(array)

@@ -1,0 +1,136 @@
+// The binding. Arrays come as addresses: crossentropy.rows has checked type, shape and layout, and
+// nothing else calls this module.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+#include <stdexcept>
+#include <string>
+
+#include "kernels.h"
+#include "levels.h"
+#include "parallel.h"
+
+namespace nb = nanobind;
+
+#define CROSSENTROPY_DECLARE(level) extern "C" const Kernels kernels_##level;
+#define CROSSENTROPY_ENTRY(level) &kernels_##level,
+CROSSENTROPY_LEVELS(CROSSENTROPY_DECLARE)
+
+namespace {
+
+const Kernels* const kLevels[] = {CROSSENTROPY_LEVELS(CROSSENTROPY_ENTRY)};  // best first
+
+const Kernels* kernels = nullptr;
+
+std::vector<std::string> levels() {
+  std::vector<std::string> names;
+  for (const Kernels* k : kLevels)
+    if (k->supported()) names.emplace_back(k->level);
+  return names;
+}
+
+void select_level(const std::string& name) {
+  for (const Kernels* k : kLevels) {
+    if (name != k->level) continue;
+    if (!k->supported()) throw std::invalid_argument("this CPU does not support level " + name);
+    kernels = k;
+    return;
+  }
+  throw std::invalid_argument("no such level: " + name);
+}
+
+template <typename T>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+Rows rows_of(uintptr_t logits, uintptr_t target, int64_t count, int64_t classes,
+             int64_t ignore_index, double scale, uintptr_t bias, uintptr_t weight,
+             double weight_total) {
+  return {pointer<const void>(logits),
+          pointer<const int64_t>(target),
+          count,
+          classes,
+          ignore_index,
+          scale,
+          pointer<const void>(bias),
+          pointer<const void>(weight),
+          weight_total};
+}
+
+Statistics statistics_at(uintptr_t address, int64_t count) {
+  double* base = pointer<double>(address);
+  return {base, base + count, base + 2 * count, base + 3 * count};
+}
+
+int64_t first_bad_target(const Rows& rows) {
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const int64_t y = rows.target[i];
+    if ((y < 0 || y >= rows.classes) && y != rows.ignore_index) return i;
+  }
+  return -1;
+}
+
+// The index of the first row whose target is out of range (then nothing was written), or -1.
+int64_t statistics(bool is_double, uintptr_t logits, uintptr_t target, int64_t count,
+                   int64_t classes, int64_t ignore_index, double scale, uintptr_t bias,
+                   uintptr_t weight, double weight_total, uintptr_t out, int64_t threads) {
+  nb::gil_scoped_release released;
+  const Rows rows = rows_of(logits, target, count, classes, ignore_index, scale, bias, weight,
+                            weight_total);
+  const int64_t bad = first_bad_target(rows);
+  if (bad >= 0) return bad;
+  const Statistics result = statistics_at(out, count);
+  const auto kernel = is_double ? kernels->statistics_f64 : kernels->statistics_f32;
+  over_rows(count, classes, threads,
+            [&](int64_t begin, int64_t end) { kernel(rows, result, begin, end); });
+  return -1;
+}
+
+// Page faults dominate a large fresh gradient; huge pages make them 512 times fewer.
+void advise_huge_pages(uintptr_t address, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t page = uintptr_t{1} << 21;
+  const uintptr_t begin = (address + page - 1) & ~(page - 1);
+  const uintptr_t end = (address + static_cast<uintptr_t>(bytes)) & ~(page - 1);
+  if (end > begin) madvise(pointer<void>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)address, (void)bytes;
+#endif
+}
+
+void gradient(bool is_double, uintptr_t logits, uintptr_t target, int64_t count, int64_t classes,
+              int64_t ignore_index, double scale, uintptr_t bias, uintptr_t weight,
+              uintptr_t statistics, uintptr_t a, bool a_per_row, uintptr_t b, bool b_per_row,
+              uintptr_t c, bool c_per_row, uintptr_t out, bool fresh, int64_t threads) {
+  nb::gil_scoped_release released;
+  const Rows rows =
+      rows_of(logits, target, count, classes, ignore_index, scale, bias, weight, 0.0);
+  const Statistics given = statistics_at(statistics, count);
+  const Slopes slopes = {{pointer<const double>(a), a_per_row},
+                         {pointer<const double>(b), b_per_row},
+                         {pointer<const double>(c), c_per_row}};
+  if (fresh) advise_huge_pages(out, count * classes * (is_double ? 8 : 4));
+  const auto kernel = is_double ? kernels->gradient_f64 : kernels->gradient_f32;
+  over_rows(count, classes, threads, [&](int64_t begin, int64_t end) {
+    kernel(rows, given, slopes, pointer<void>(out), begin, end);
+  });
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  const auto supported = levels();
+  if (supported.empty()) throw std::runtime_error("this CPU supports none of the compiled levels");
+  select_level(supported.front());
+  m.def("levels", &levels, "The compiled levels that this CPU supports, best first.");
+  m.def("level", [] { return std::string(kernels->level); }, "The level in use.");
+  m.def("select_level", &select_level);
+  m.def("statistics", &statistics);
+  m.def("gradient", &gradient);
+}

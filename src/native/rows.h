@@ -1,0 +1,237 @@
+// The two row kernels: statistics of a row of logits, and its gradient.
+//
+// A row is read in blocks that stay in the first-level cache. A block is copied to a buffer as the
+// rule sees it (temperature and bias applied, the tail padded), so that every later pass over it is
+// one plain loop whatever the row's length, target or options. Rows with C <= kBlock are read from
+// memory once.
+//
+// Included by level.cpp only; see vector.h for why everything is static. <math.h>, not <cmath>: its
+// functions are no templates or inline overloads that a linker could share between levels.
+#pragma once
+
+#include <math.h>
+
+#include "kernels.h"
+#include "vector.h"
+
+namespace {
+
+constexpr int64_t kBlock = 2048;
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// The logits of one row as the rule sees them: z * scale + bias.
+template <typename T, bool Adjusted>
+struct Row {
+  const T* logits;
+  const T* bias;
+  double scale;
+
+  Vector<T> at(int64_t j) const {
+    Vector<T> z = load(logits + j);
+    if constexpr (Adjusted) z = z * static_cast<T>(scale) + load(bias + j);
+    return z;
+  }
+  // Lanes from `count` on are -inf.
+  Vector<T> tail(int64_t j, int64_t count) const {
+    constexpr T lowest = static_cast<T>(-__builtin_inf());
+    Vector<T> z = load_part(logits + j, count, lowest);
+    if constexpr (Adjusted)
+      z = z * static_cast<T>(scale) + load_part(bias + j, count, static_cast<T>(0));
+    return z;
+  }
+  double scalar(int64_t j) const {
+    double z = static_cast<double>(logits[j]);
+    if constexpr (Adjusted) z = z * scale + static_cast<double>(bias[j]);
+    return z;
+  }
+};
+
+template <typename T, bool Adjusted>
+inline Row<T, Adjusted> row_of(const Rows& rows, int64_t i) {
+  return {static_cast<const T*>(rows.logits) + i * rows.classes, static_cast<const T*>(rows.bias),
+          rows.scale};
+}
+
+// ---- statistics ---------------------------------------------------------------------------------
+
+template <typename T, bool Adjusted>
+inline void fill_block(const Row<T, Adjusted>& row, int64_t begin, int64_t size, T* buffer) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  int64_t j = 0;
+  for (; j + lanes <= size; j += lanes) store(buffer + j, row.at(begin + j));
+  if (j < size) store(buffer + j, row.tail(begin + j, size - j));
+}
+
+// NaN never wins a comparison, so it is left to sum_exp to carry it.
+template <typename T>
+inline T block_max(const T* buffer, int64_t padded) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  Vector<T> best = broadcast<T>(static_cast<T>(-__builtin_inf()));
+  for (int64_t j = 0; j < padded; j += lanes) {
+    const Vector<T> z = load(buffer + j);
+    best = z > best ? z : best;
+  }
+  return reduce_max<T>(best);
+}
+
+template <typename T>
+inline double sum_exp(const T* buffer, int64_t padded, T shift) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  Vector<T> s0{}, s1{}, s2{}, s3{};
+  int64_t j = 0;
+  for (; j + 4 * lanes <= padded; j += 4 * lanes) {
+    s0 += exp<T>(load(buffer + j) - shift);
+    s1 += exp<T>(load(buffer + j + lanes) - shift);
+    s2 += exp<T>(load(buffer + j + 2 * lanes) - shift);
+    s3 += exp<T>(load(buffer + j + 3 * lanes) - shift);
+  }
+  for (; j < padded; j += lanes) s0 += exp<T>(load(buffer + j) - shift);
+  return reduce_add<T>((s0 + s1) + (s2 + s3));
+}
+
+// sum_j w_j (z_j - reference); w_j = 0 contributes nothing, even at z_j = -inf.
+template <typename T>
+inline double weighted_sum(const T* buffer, const T* weight, int64_t size, T reference) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  Vector<T> s{};
+  for (int64_t j = 0; j < size; j += lanes) {
+    const int64_t part = size - j < lanes ? size - j : lanes;
+    const Vector<T> w =
+        part == lanes ? load(weight + j) : load_part(weight + j, part, static_cast<T>(0));
+    const Vector<T> product = w * (load(buffer + j) - reference);
+    s += w == static_cast<T>(0) ? Vector<T>{} : product;
+  }
+  return reduce_add<T>(s);
+}
+
+struct Reduction {
+  double lse_rest;        // logsumexp over j != y
+  double weighted = 0.0;  // sum over j != y of w_j (z_j - reference)
+  double reference = 0.0;
+};
+
+// One pass over the row, the target left out. A block whose maximum is -inf is masked logits, or
+// hides a NaN: shifted by 0 its sum is 0, or NaN.
+template <typename T, bool Adjusted, bool Weighted>
+inline Reduction reduce_row(const Row<T, Adjusted>& row, const T* weight, int64_t classes,
+                            int64_t target) {
+  alignas(64) T buffer[kBlock];
+  constexpr double lowest = -__builtin_inf();
+  double max = lowest, sum = 0.0;
+  Reduction result{};
+  for (int64_t begin = 0; begin < classes; begin += kBlock) {
+    const int64_t size = classes - begin < kBlock ? classes - begin : kBlock;
+    const int64_t padded = round_up(size, Lanes<T>::count);
+    fill_block(row, begin, size, buffer);
+    const bool holds_target = target >= begin && target < begin + size;
+    if (holds_target) buffer[target - begin] = static_cast<T>(lowest);
+    const double block = static_cast<double>(block_max(buffer, padded));
+    const T shift = static_cast<T>(block == lowest ? 0.0 : block);
+    if constexpr (Weighted) {
+      if (begin == 0) result.reference = static_cast<double>(shift);
+      const T reference = static_cast<T>(result.reference);
+      if (holds_target) buffer[target - begin] = reference;
+      result.weighted += weighted_sum(buffer, weight + begin, size, reference);
+      if (holds_target) buffer[target - begin] = static_cast<T>(lowest);
+    }
+    const double block_sum = sum_exp(buffer, padded, shift);
+    if (block > max) {
+      sum = sum * ::exp(max - block) + block_sum;
+      max = block;
+    } else {
+      sum += block == lowest ? block_sum : block_sum * ::exp(block - max);
+    }
+  }
+  result.lse_rest = (max == lowest ? 0.0 : max) + ::log(sum);
+  return result;
+}
+
+inline double negative_softplus_of_minus(double margin) {
+  return margin >= 0 ? -::log1p(::exp(-margin)) : margin - ::log1p(::exp(margin));
+}
+
+template <typename T, bool Adjusted, bool Weighted>
+void statistics_of_rows(const Rows& rows, const Statistics& out, int64_t begin, int64_t end) {
+  const T* weight = static_cast<const T*>(rows.weight);
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t y = rows.target[i];
+    if (y == rows.ignore_index) {  // as a certain row: every loss and slope of it is 0
+      out.target_logit[i] = 0.0;
+      out.lse_rest[i] = -__builtin_inf();
+      out.log_prob[i] = 0.0;
+      if constexpr (Weighted) out.weighted_nll[i] = 0.0;
+      continue;
+    }
+    const auto row = row_of<T, Adjusted>(rows, i);
+    const Reduction r = reduce_row<T, Adjusted, Weighted>(row, weight, rows.classes, y);
+    double z_y = row.scalar(y);
+    if (z_y == __builtin_inf()) z_y = __builtin_nan("");  // inf - inf, which the margin would hide
+    const double log_prob = negative_softplus_of_minus(z_y - r.lse_rest);
+    out.target_logit[i] = z_y;
+    out.lse_rest[i] = r.lse_rest;
+    out.log_prob[i] = log_prob;
+    if constexpr (Weighted) {
+      const double w_y = static_cast<double>(weight[y]), rest = rows.weight_total - w_y;
+      const double lse = z_y == -__builtin_inf() ? r.lse_rest : z_y - log_prob;
+      out.weighted_nll[i] = (rest == 0 ? 0.0 : rest * (lse - r.reference)) - r.weighted -
+                            (w_y == 0 ? 0.0 : w_y * log_prob);
+    }
+  }
+}
+
+// ---- gradient -----------------------------------------------------------------------------------
+
+template <typename T, bool Adjusted, bool Weighted>
+inline void gradient_of_row(const Row<T, Adjusted>& row, const T* weight, int64_t classes,
+                            double lse, double a, double c, T* out) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  // A huge or tiny slope goes into the exponent, so that inf * 0 never arises.
+  const double size = ::fabs(a);
+  if (size > 1e30 || (size < 1e-30 && size > 0)) {
+    lse -= ::log(size);
+    a = a < 0 ? -1.0 : 1.0;
+  }
+  // lse = high + low, since at a row offset of 1e4 a float lse costs 5e-4 of every probability.
+  const T high = static_cast<T>(lse), factor = static_cast<T>(a), push = static_cast<T>(c);
+  const double rest = lse - static_cast<double>(high);
+  const T low = static_cast<T>(rest == rest ? rest : 0.0);  // inf - inf where lse is infinite
+  int64_t j = 0;
+  for (; j + lanes <= classes; j += lanes) {
+    Vector<T> g = exp<T>((row.at(j) - high) - low) * factor;
+    if constexpr (Weighted) g -= load(weight + j) * push;
+    store(out + j, g);
+  }
+  if (j < classes) {
+    Vector<T> g = exp<T>((row.tail(j, classes - j) - high) - low) * factor;
+    if constexpr (Weighted) g -= load_part(weight + j, classes - j, static_cast<T>(0)) * push;
+    store_part(out + j, g, classes - j);
+  }
+}
+
+template <typename T, bool Adjusted, bool Weighted>
+void gradient_of_rows(const Rows& rows, const Statistics& statistics, const Slopes& slopes,
+                      void* out, int64_t begin, int64_t end) {
+  const T* weight = static_cast<const T*>(rows.weight);
+  for (int64_t i = begin; i < end; ++i) {
+    T* gradient = static_cast<T*>(out) + i * rows.classes;
+    const int64_t y = rows.target[i];
+    if (y == rows.ignore_index) {
+      std::memset(gradient, 0, static_cast<size_t>(rows.classes) * sizeof(T));
+      continue;
+    }
+    const double z_y = statistics.target_logit[i], log_prob = statistics.log_prob[i];
+    const double lse = z_y == -__builtin_inf() ? statistics.lse_rest[i] : z_y - log_prob;
+    // z = input / temperature, and the gradient is the input's
+    const double a = slopes.a[i] * rows.scale, b = slopes.b[i] * rows.scale;
+    const double c = Weighted ? slopes.c[i] * rows.scale : 0.0;
+    gradient_of_row<T, Adjusted, Weighted>(row_of<T, Adjusted>(rows, i), weight, rows.classes, lse,
+                                           a, c, gradient);
+    // The target's entry from 1 - p = -expm1(log p), never from a p - b, which cancels.
+    double entry = b * ::expm1(log_prob) + (a == b ? 0.0 : (a - b) * ::exp(log_prob));
+    if constexpr (Weighted) entry -= c * static_cast<double>(weight[y]);
+    gradient[y] = static_cast<T>(entry);
+  }
+}
+
+}  // namespace
