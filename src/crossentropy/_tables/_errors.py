@@ -1,0 +1,35 @@
+"""What is said when a file does not hold what it should."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_SHOWN = 20
+
+
+class TableError(ValueError):
+    """A file that cannot be used as it is; the message says what to do."""
+
+
+def closest(name: str, names: Iterable[object]) -> str:
+    """Say which of the names was probably meant, and which there are.
+
+    Parameters
+    ----------
+    name
+        The name that was asked for.
+    names
+        The names there are.
+
+    Examples
+    --------
+    >>> closest("lable", ["label", "age"])
+    "did you mean 'label'? There are 'label', 'age'"
+    """
+    known = [str(name) for name in names]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    shown = ", ".join(map(repr, known[:_SHOWN])) or "none"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"{hint}{'T' if hint else 't'}here are {shown}{more}"
