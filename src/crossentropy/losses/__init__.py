@@ -5,7 +5,7 @@ boosting) runs the same rule between the same two row passes. `available` lists 
 registry, `get` makes a loss from its name.
 """
 
-from ._base import Loss, Terms
+from ._base import Loss
 from ._family import (
     CrossEntropy,
     Focal,
@@ -15,7 +15,7 @@ from ._family import (
     SymmetricCrossEntropy,
 )
 from ._imbalance import class_balanced_weights, logit_adjustment
-from ._objective import Objective
+from ._objective import Objective, Terms
 from ._registry import available, get
 
 __all__ = [

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
-
-from array_api_compat import array_namespace
+from typing import ClassVar
 
 from crossentropy import rows
+from crossentropy._arrays import Array, namespace
 from crossentropy.rows import RowStatistics, Slopes
 
 from ._objective import Objective, Terms
-
-Array = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Loss(ABC):
         gradient = rows.gradient(problem, statistics, terms.slopes)
         # with a = b = 1 the gradient is p − onehot(y), and p(1 − p) = |p − onehot|·(1 − |…|)
         residual = rows.gradient(problem, statistics, Slopes(1.0, 1.0))
-        xp = array_namespace(residual)
+        xp = namespace(residual)
         size = xp.abs(residual)
         slope = terms.slopes.a + xp.zeros_like(statistics.log_prob)
         curvature = self.curvature(statistics) + xp.zeros_like(statistics.log_prob)

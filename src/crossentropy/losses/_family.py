@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from array_api_compat import array_namespace
-
+from crossentropy._arrays import Array, namespace
 from crossentropy.rows import RowStatistics
 
 from ._base import Loss
 from ._check import at_least, between
-
-Array = Any
 
 
 @dataclass(frozen=True)
@@ -77,18 +74,18 @@ class Focal(Loss):
         at_least(0, gamma=self.gamma)
 
     def value(self, row: RowStatistics) -> Array:
-        return -(row.prob_rest**self.gamma) * row.log_prob
+        return -_power(row.prob_rest, self.gamma) * row.log_prob
 
     def slope(self, row: RowStatistics) -> Array:
-        return row.prob_rest**self.gamma * (1 + self.gamma * _prob_times_ratio(row))
+        return _power(row.prob_rest, self.gamma) * (1 + self.gamma * _prob_times_ratio(row))
 
     def curvature(self, row: RowStatistics) -> Array:
-        xp = array_namespace(row.log_prob)
+        xp = namespace(row.log_prob)
         p, q = row.prob, row.prob_rest
-        some = xp.where(q > 0, q, 1.0)
-        pu = xp.where(p > 0, p * row.log_prob, 0.0)
+        pu = p * xp.where(p == 0, 0.0, row.log_prob)
         inner = 2 * p + pu + (self.gamma - 1) * p * _prob_times_ratio(row)
-        return xp.where(q > 0, self.gamma * some ** (self.gamma - 1) * inner, 0.0)
+        # where q is 0 it is multiplied by q² in every Hessian
+        return xp.where(q > 0, self.gamma * _power(q, self.gamma - 1) * inner, 0.0)
 
 
 @dataclass(frozen=True)
@@ -165,10 +162,10 @@ class GeneralizedCrossEntropy(Loss):
     def value(self, row: RowStatistics) -> Array:
         if self.q == 0:
             return -row.log_prob
-        return -array_namespace(row.log_prob).expm1(self.q * row.log_prob) / self.q
+        return -namespace(row.log_prob).expm1(self.q * row.log_prob) / self.q
 
     def slope(self, row: RowStatistics) -> Array:
-        return 1.0 if self.q == 0 else array_namespace(row.log_prob).exp(self.q * row.log_prob)
+        return 1.0 if self.q == 0 else namespace(row.log_prob).exp(self.q * row.log_prob)
 
     def curvature(self, row: RowStatistics) -> Array:
         return -self.q * self.slope(row)
@@ -249,9 +246,18 @@ class MeanAbsoluteError(Loss):
         return -2 * row.prob
 
 
+def _power(q: Array, exponent: float) -> Array:
+    """q^exponent, whose derivative stays finite where q is 0; NaN stays NaN."""
+    xp = namespace(q)
+    if exponent == 0:
+        return q * 0.0 + 1.0
+    zero = q == 0
+    return xp.where(zero, 0.0, xp.where(zero, 1.0, q) ** exponent)
+
+
 def _prob_times_ratio(row: RowStatistics) -> Array:
     """p·r with r = −log(p)/(1 − p), which is 1 where p is 1; p·r is 0 where p is 0."""
-    xp = array_namespace(row.log_prob)
+    xp = namespace(row.log_prob)
     p, q = row.prob, row.prob_rest
-    u = xp.where(p > 0, row.log_prob, 0.0)
-    return p * xp.where(q > 0, -u / xp.where(q > 0, q, 1.0), 1.0)
+    u = xp.where(p == 0, 0.0, row.log_prob)
+    return p * xp.where(q == 0, 1.0, -u / xp.where(q == 0, 1.0, q))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from crossentropy._arrays import Array, namespace
 
 from ._check import at_least, between
-
-Array = Any
 
 
 def class_balanced_weights(counts: Array, beta: float = 0.9999) -> Array:
@@ -80,7 +78,7 @@ def logit_adjustment(counts: Array, tau: float = 1.0) -> Array:
 
 
 def _counts(counts: Array) -> tuple[Array, Any]:
-    xp = array_namespace(counts)
+    xp = namespace(counts)
     counts = xp.astype(counts, xp.float64)
     if counts.ndim != 1 or counts.shape[0] == 0:
         raise ValueError(f"counts must have shape (C,), got {tuple(counts.shape)}")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from array_api_compat import array_namespace, device
-
+from crossentropy._arrays import Array, device_of, namespace
 from crossentropy.rows import NOTHING, RowStatistics, Slopes
 
 if TYPE_CHECKING:
     from ._base import Loss
-
-Array = Any
 
 
 class Terms(NamedTuple):
@@ -61,7 +58,7 @@ class Objective:
         """ω_y times the row's own weight, 0 for ignored rows: (N,) float64, None for all ones."""
         if self.class_weight is None and sample_weight is None:
             return None
-        xp = array_namespace(target)
+        xp = namespace(target)
         weights = self._class_weights(target)
         own = _float64(sample_weight, target, xp)
         if weights is None or own is None:
@@ -71,7 +68,7 @@ class Objective:
 
     def normalizer(self, target: Array, sample_weight: Array | None = None) -> Array:
         """What a mean divides by: the weights' sum, or the number of rows that count."""
-        xp = array_namespace(target)
+        xp = namespace(target)
         weights = self.row_weights(target, sample_weight)
         if weights is not None:
             return xp.sum(weights)
@@ -93,11 +90,11 @@ class Objective:
             value, slopes = _scaled(weights, Terms(value, slopes))
         if self.label_smoothing:
             value, slopes = self._smoothed(row, target, Terms(value, slopes))
-        own = _float64(sample_weight, target, array_namespace(target))
+        own = _float64(sample_weight, target, namespace(target))
         return Terms(value, slopes) if own is None else _scaled(own, Terms(value, slopes))
 
     def _smoothed(self, row: RowStatistics, target: Array, terms: Terms) -> Terms:
-        xp = array_namespace(target)
+        xp = namespace(target)
         share = self.label_smoothing / self.classes
         weights = _float64(self.class_weight, target, xp)
         total = float(self.classes) if weights is None else xp.sum(weights)
@@ -111,7 +108,7 @@ class Objective:
         """ω_y of every row, 0 for ignored rows."""
         if self.class_weight is None:
             return None
-        xp = array_namespace(target)
+        xp = namespace(target)
         ignored = target == self.ignore_index
         weights = _float64(self.class_weight, target, xp)
         picked = xp.take(weights, xp.where(ignored, xp.zeros_like(target), target), axis=0)
@@ -121,12 +118,12 @@ class Objective:
 def _float64(values: Array | None, like: Array, xp: Any) -> Array | None:
     if values is None:
         return None
-    return xp.astype(xp.asarray(values, device=device(like)), xp.float64, copy=False)
+    return xp.astype(xp.asarray(values, device=device_of(like)), xp.float64, copy=False)
 
 
 def _scaled(weights: Array, terms: Terms) -> Terms:
     """Terms times the rows' weights; a weight of 0 silences even an infinite loss."""
-    xp = array_namespace(weights)
+    xp = namespace(weights)
     value = xp.where(weights == 0, 0.0, weights * terms.value)
     a, b, c = terms.slopes
     return Terms(value, Slopes(weights * a, weights * b, None if c is None else weights * c))

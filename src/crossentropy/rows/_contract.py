@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-Array: TypeAlias = Any  # an array of any array-API library
+from crossentropy._arrays import Array, namespace
 
 NOTHING = -(2**63)  # an ignore_index that no target has
 
@@ -86,19 +84,19 @@ class RowStatistics:
     @property
     def lse(self) -> Array:
         """L, the logsumexp over all classes."""
-        xp = array_namespace(self.table)
+        xp = namespace(self.table)
         masked = self.target_logit == -xp.inf
         return xp.where(masked, self.lse_rest, self.target_logit - self.log_prob)
 
     @property
     def prob(self) -> Array:
         """p_y."""
-        return array_namespace(self.table).exp(self.log_prob)
+        return namespace(self.table).exp(self.log_prob)
 
     @property
     def prob_rest(self) -> Array:
         """1 − p_y, accurate however small."""
-        return -array_namespace(self.table).expm1(self.log_prob)
+        return -namespace(self.table).expm1(self.log_prob)
 
 
 class Slopes(NamedTuple):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from array_api_compat import array_namespace, is_numpy_array
+import numpy as np
 
-from ._contract import NOTHING, Array, Rows
+from crossentropy._arrays import Array, namespace
+
+from ._contract import NOTHING, Rows
 
 
 def make(
@@ -45,7 +47,7 @@ def make(
     ValueError
         If shapes disagree, or temperature is not a positive number.
     """
-    xp = array_namespace(logits, target)
+    xp = namespace(logits, target)
     if not xp.isdtype(logits.dtype, "real floating"):
         raise TypeError(f"logits must be floating point, got {logits.dtype}; convert them first")
     if not xp.isdtype(target.dtype, "integral"):
@@ -75,7 +77,7 @@ def make(
 def _per_class(values: Array | None, logits: Array, name: str) -> Array | None:
     if values is None:
         return None
-    xp = array_namespace(logits)
+    xp = namespace(logits)
     values = xp.astype(xp.asarray(values), logits.dtype, copy=False)
     if values.shape != logits.shape[1:]:
         raise ValueError(
@@ -86,8 +88,6 @@ def _per_class(values: Array | None, logits: Array, name: str) -> Array | None:
 
 
 def _contiguous(array: Array) -> Array:
-    if is_numpy_array(array):
-        import numpy as np
-
+    if isinstance(array, np.ndarray):
         return np.ascontiguousarray(array)
     return array

@@ -7,19 +7,21 @@ layout and lifetime.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any, Protocol
 
 import numpy as np
 
-from ._contract import NOTHING, Array, Rows, RowStatistics, Slopes
+from crossentropy._arrays import Array
 
+from ._contract import NOTHING, Rows, RowStatistics, Slopes
+
+kernels: Any = None
+error: str | None = None
 try:
-    from crossentropy import _native as kernels
-
-    error: str | None = None
+    kernels = importlib.import_module("crossentropy._native")
 except ImportError as reason:
-    kernels = None
     error = f"the native extension is not there ({reason})"
 
 

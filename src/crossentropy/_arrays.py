@@ -1,0 +1,36 @@
+"""Which array library an array belongs to."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+Array = Any  # an array of any array-API library
+
+
+def namespace(*arrays: Array) -> Any:
+    """Array-API functions for these arrays; a short cut for NumPy and torch.
+
+    The general look-up goes through caches that torch's compiler warns about.
+
+    Raises
+    ------
+    TypeError
+        If they are no arrays, or of several libraries.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and all(isinstance(array, torch.Tensor) for array in arrays):
+        import array_api_compat.torch
+
+        return array_api_compat.torch
+    if all(isinstance(array, np.ndarray) for array in arrays):
+        return array_api_compat.numpy
+    return array_namespace(*arrays)
+
+
+def device_of(array: Array) -> Any:
+    """Where an array lies: what `device=` takes."""
+    return array.device if hasattr(array, "device") else device(array)
