@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import array_api_compat.numpy as numpy_namespace
 import numpy as np
 from array_api_compat import array_namespace, device
 
@@ -23,11 +24,11 @@ def namespace(*arrays: Array) -> Any:
     """
     torch = sys.modules.get("torch")
     if torch is not None and all(isinstance(array, torch.Tensor) for array in arrays):
-        import array_api_compat.torch
+        import array_api_compat.torch as torch_namespace
 
-        return array_api_compat.torch
+        return torch_namespace
     if all(isinstance(array, np.ndarray) for array in arrays):
-        return array_api_compat.numpy
+        return numpy_namespace
     return array_namespace(*arrays)
 
 
