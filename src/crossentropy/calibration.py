@@ -1,0 +1,266 @@
+"""Calibrators: maps from a model's logits to probabilities that mean what they say.
+
+They follow scikit-learn's conventions (``fit``, ``predict_proba``, fitted attributes with a
+trailing underscore, ``get_params``) without importing it, so they can be cloned, searched and
+put at the end of a pipeline. Called by users and by the study behind ``compare``, which fits
+one temperature per epoch; hence a Newton iteration of a handful of passes instead of a general
+optimizer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from crossentropy.scores import check_predictions, softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from crossentropy.scores import Array
+
+__all__ = ["TemperatureScaling"]
+
+_TOLERANCE = 1e-7  # of the last step; Newton squares what is left
+_MAX_PASSES = 100
+_TRUST = 8.0  # a step may raise beta by no more than this factor
+
+
+class TemperatureScaling:
+    r"""Divide the logits by one temperature, chosen by log loss.
+
+    Minimises over :math:`\beta = 1/T \ge 0` the convex
+
+    .. math:: \frac1n \sum_i \bigl[\operatorname{lse}(\beta z_i) - \beta z_{i,y_i}\bigr]
+              + \frac{\lambda}{2n}(\beta - 1)^2
+
+    by a safeguarded Newton iteration with gradient :math:`\text{mean}(E_p z - z_y)` and Hessian
+    :math:`\text{mean}(\operatorname{Var}_p z)`. The order of the classes in a row, and so the
+    accuracy, never changes.
+
+    Parameters
+    ----------
+    regularization : float, default 0
+        :math:`\lambda \ge 0`, the pull towards :math:`\beta = 1` in units of rows. Zero is the
+        plain maximum-likelihood fit; 1 keeps the temperature finite on separable data and is
+        hardly felt elsewhere.
+
+    Attributes
+    ----------
+    beta_ : float
+        The inverse temperature. Zero where the logits know nothing about the labels.
+    temperature_ : float
+        ``1 / beta_``.
+    classes_ : ndarray of shape (n_classes,)
+        The labels of the columns.
+    n_iter_ : int
+        Passes over the logits.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017,
+    https://arxiv.org/abs/1706.04599.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits = np.array([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, 9.0]])
+    >>> y = np.array([0, 1, 1, 1])
+    >>> scaling = TemperatureScaling().fit(logits, y)
+    >>> round(scaling.temperature_, 3)  # 3 of 4 are right, so p = 0.75: beta = log(3) / 9
+    8.192
+    >>> scaling.predict_proba(logits[:1]).round(2)
+    array([[0.75, 0.25]])
+    """
+
+    _estimator_type = "classifier"
+
+    beta_: float
+    temperature_: float
+    classes_: Array
+    n_iter_: int
+
+    def __init__(self, *, regularization: float = 0.0) -> None:
+        self.regularization = regularization
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> TemperatureScaling:
+        """Choose the temperature.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_classes)
+            Logits, columns in the sorted order of the labels. Minus infinity is allowed where
+            it is not the row's own label.
+        y : array-like of shape (n_rows,)
+            Labels of any type. Array may leave out a class: they are column numbers
+            when all lie in ``range(n_classes)``.
+        sample_weight : array-like of shape (n_rows,), optional
+            Nonnegative weights; their scale does not matter.
+
+        Returns
+        -------
+        TemperatureScaling
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a row gives its own label probability zero, or if the data is separable and
+            ``regularization`` is zero: then no finite temperature is best.
+        """
+        data = check_predictions(
+            y, X, input="logits", labels=_column_labels(X, y), sample_weight=sample_weight
+        )
+        self.beta_, self.n_iter_ = fit_beta(
+            data.values, data.codes, data.weight, regularization=self.regularization
+        )
+        self.temperature_ = 1.0 / self.beta_ if self.beta_ > 0 else math.inf
+        self.classes_ = data.labels
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Return the calibrated probabilities, ``softmax(X / temperature_)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_classes)
+            Logits.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            Probabilities, float64.
+        """
+        if not hasattr(self, "beta_"):
+            raise ValueError("this TemperatureScaling is not fitted yet: call fit first")
+        logits = np.asarray(X, dtype=np.float64)
+        # -inf stays impossible at every temperature, also at beta = 0 (where 0 * inf is NaN).
+        with np.errstate(invalid="ignore"):
+            return softmax(np.where(np.isneginf(logits), logits, self.beta_ * logits))
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the most probable label of each row."""
+        labels: Array = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return labels
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters, as scikit-learn's ``clone`` wants them."""
+        return {"regularization": self.regularization}
+
+    def set_params(self, **params: Any) -> TemperatureScaling:
+        """Set constructor parameters by name."""
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise ValueError(f"TemperatureScaling has no parameter {name!r}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        return f"TemperatureScaling(regularization={self.regularization!r})"
+
+
+def fit_beta(
+    logits: Array,
+    codes: Array,
+    weight: Array | None = None,
+    *,
+    regularization: float = 0.0,
+    start: float = 1.0,
+) -> tuple[float, int]:
+    """Best inverse temperature, and the passes it took.
+
+    What `TemperatureScaling.fit` runs after its checks: `codes` are column numbers, `weight`
+    is positive somewhere. `start` saves passes where a good guess is known.
+    """
+    if not (math.isfinite(regularization) and regularization >= 0):
+        raise ValueError(f"regularization must be a nonnegative number, got {regularization}")
+    objective = _Objective(logits, codes, weight, regularization)
+    if objective.slopes(0.0)[0] >= 0:
+        return 0.0, 1
+    beta, low, high = start, 0.0, math.inf
+    passes = 1
+    while passes < _MAX_PASSES:
+        passes += 1
+        gradient, curvature = objective.slopes(beta)
+        if gradient > 0:
+            high = beta
+        else:
+            low = beta
+        proposal = _newton(beta, gradient, curvature)
+        if not low <= proposal <= high:
+            proposal = (low + high) / 2
+        done = abs(proposal - beta) <= _TOLERANCE * beta
+        beta = proposal
+        if done:
+            break
+    return beta, passes
+
+
+def _newton(beta: float, gradient: float, curvature: float) -> float:
+    """Newton's step: in log(beta) downwards, where the plain one overshoots, else in beta."""
+    if gradient > 0:
+        return beta * math.exp(-gradient / (beta * curvature + gradient))
+    upwards = beta - gradient / curvature if curvature > 0 else math.inf
+    return min(upwards, beta * _TRUST)
+
+
+class _Objective:
+    """The convex mean cross entropy over beta, by its first two derivatives."""
+
+    def __init__(
+        self, logits: Array, codes: Array, weight: Array | None, regularization: float
+    ) -> None:
+        logits = np.asarray(logits, dtype=np.float64)
+        kept = np.arange(len(codes)) if weight is None else np.flatnonzero(weight)
+        if len(kept) < len(codes):
+            logits, codes, weight = logits[kept], codes[kept], cast("Array", weight)[kept]
+        highest = logits.max(axis=1, keepdims=True)
+        if not np.isfinite(highest).all():
+            raise ValueError("logits must be numbers or minus infinity, not all of them that")
+        logits = logits - highest
+        target = logits[np.arange(len(codes)), codes]
+        if np.isneginf(target).any():
+            row = int(kept[np.isneginf(target).argmax()])
+            raise ValueError(
+                f"row {row} gives its own label probability zero, so every temperature's log "
+                "loss is infinite; leave the row out or give the label a finite logit"
+            )
+        if regularization == 0 and not target.any() and logits.any():
+            raise ValueError(
+                "every row's own label already has the highest logit, so the log loss falls "
+                "without end as the temperature goes to 0; pass regularization=1.0"
+            )
+        self._allowed = None if np.isfinite(logits).all() else np.isfinite(logits)
+        self._logits = logits if self._allowed is None else np.where(self._allowed, logits, 0.0)
+        self._share = (
+            np.full(len(codes), 1 / len(codes)) if weight is None else weight / weight.sum()
+        )
+        self._target = float(self._share @ target)
+        self._pull = regularization / len(codes)
+
+    def slopes(self, beta: float) -> tuple[float, float]:
+        """Gradient mean(E_p z - z_y) and Hessian mean Var_p z, with the penalty's."""
+        odds = np.exp(beta * self._logits)
+        if self._allowed is not None:
+            odds *= self._allowed
+        total = odds.sum(axis=1)
+        odds *= self._logits
+        mean = odds.sum(axis=1) / total
+        square = np.einsum("ij,ij->i", odds, self._logits) / total
+        return (
+            float(self._share @ mean) - self._target + self._pull * (beta - 1),
+            float(self._share @ (square - mean**2)) + self._pull,
+        )
+
+
+def _column_labels(X: ArrayLike, y: ArrayLike) -> Array | None:
+    """Column numbers as labels where integer labels are a part of them, else y's own."""
+    labels, columns = np.unique(np.asarray(y)), np.shape(X)[-1] if np.ndim(X) == 2 else 0
+    inside = labels.dtype.kind in "iu" and labels.size < columns
+    if inside and labels.min() >= 0 and labels.max() < columns:
+        return np.arange(columns)
+    return None
