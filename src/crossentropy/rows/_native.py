@@ -72,7 +72,7 @@ class NumpyMemory:
         return np.empty_like(array)
 
     def column(self, slope: Any) -> Any:
-        return np.ascontiguousarray(slope, dtype=np.float64)
+        return np.asarray(slope, dtype=np.float64, order="C")
 
 
 class TorchMemory:

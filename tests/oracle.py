@@ -1,0 +1,55 @@
+"""What the tests believe: row statistics in exact arithmetic, and losses by autograd."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+
+import torch
+from crossentropy.rows import RowStatistics
+
+DIGITS = 60
+
+
+def statistics(
+    logits: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None
+) -> RowStatistics:
+    """z_y, L₋, log p_y and −Σ w log p of every row, from 60 digits."""
+    weight = np.ones(logits.shape[1]) if weight is None else weight
+    with mpmath.workdps(DIGITS):
+        columns = [_row(z, y, weight) for z, y in zip(logits, target, strict=True)]
+    return RowStatistics(np.array(columns, dtype=np.float64).reshape(-1, 4).T.copy())
+
+
+def _row(z: np.ndarray, y: int, weight: np.ndarray) -> list[Any]:
+    exact = [mpmath.mpf(float(value)) for value in z]
+    rest = [mpmath.exp(value) for j, value in enumerate(exact) if j != y]
+    lse_rest = mpmath.log(mpmath.fsum(rest)) if any(rest) else mpmath.mpf("-inf")
+    lse = mpmath.log(mpmath.fsum([*rest, mpmath.exp(exact[y])]))
+    nll = mpmath.fsum(
+        mpmath.mpf(float(w)) * (lse - value)
+        for w, value in zip(weight, exact, strict=True)
+        if w != 0
+    )
+    log_prob = -mpmath.log1p(mpmath.exp(lse_rest - exact[y]))
+    return [exact[y], lse_rest, log_prob, nll]
+
+
+def probability(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """p of the target, by plain torch operations that autograd follows."""
+    return logits.softmax(-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+
+
+def by_autograd(
+    literal: Callable[[Any, Any], Any], logits: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, gradient and Hessian diagonal of a literal formula, by torch in float64."""
+    z = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+    value = literal(probability(z, torch.tensor(target)), torch)
+    (gradient,) = torch.autograd.grad(value.sum(), z, create_graph=True)
+    diagonal = torch.zeros_like(z)
+    for j in range(z.shape[1]):
+        (row,) = torch.autograd.grad(gradient[:, j].sum(), z, retain_graph=True)
+        diagonal[:, j] = row[:, j]
+    return value.detach().numpy(), gradient.detach().numpy(), diagonal.numpy()

@@ -1,0 +1,145 @@
+"""Every route from value to derivative: eager, transformed, compiled, of any order."""
+
+import pytest
+from torch.autograd import forward_ad
+
+import torch
+from crossentropy.torch import _operators, cross_entropy
+from tests.table import every_loss
+
+OPTIONS = {
+    "plain": {},
+    "all": {
+        "weight": torch.linspace(0.5, 2, 4, dtype=torch.float64),
+        "label_smoothing": 0.1,
+        "temperature": 1.3,
+        "logit_bias": torch.linspace(-1, 1, 4, dtype=torch.float64),
+        "z_loss": 0.01,
+        "sample_weight": torch.linspace(0.1, 1, 5, dtype=torch.float64),
+    },
+}
+every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+def problem(loss, options, reduction="mean"):
+    logits = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    target = torch.tensor([0, 3, -100, 1, 2])
+
+    def function(z):
+        return cross_entropy(z, target, loss=loss, reduction=reduction, **options)
+
+    return function, logits.requires_grad_()
+
+
+def gradient_of(function, logits):
+    return torch.autograd.grad(function(logits).sum(), logits)[0]
+
+
+@every_loss
+@every_option
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_gradcheck(path, loss, literal, options, reduction):
+    function, logits = problem(loss, options, reduction)
+    assert torch.autograd.gradcheck(function, logits, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(function, logits, check_batched_grad=True)
+
+
+@every_loss
+@every_option
+def test_transforms_give_the_eager_gradient(loss, literal, options):
+    function, logits = problem(loss, options)
+    want = gradient_of(function, logits)
+    plain = logits.detach()
+    torch.testing.assert_close(torch.func.grad(function)(plain), want)
+    jacobian = torch.func.jacfwd(function)(plain)
+    torch.testing.assert_close(jacobian, want)
+    hessian = torch.func.hessian(function)(plain)
+    torch.testing.assert_close(
+        hessian, torch.autograd.functional.hessian(function, plain), rtol=1e-9, atol=1e-12
+    )
+
+
+@every_loss
+def test_forward_mode_is_the_finite_difference(loss, literal):
+    function, logits = problem(loss, OPTIONS["all"])
+    direction = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    plain = logits.detach()
+    step = 1e-6
+    want = (function(plain + step * direction) - function(plain - step * direction)) / (2 * step)
+    with forward_ad.dual_level():
+        dual = function(forward_ad.make_dual(plain, direction))
+        got = forward_ad.unpack_dual(dual).tangent
+    torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-9)
+    got = torch.func.jvp(function, (plain,), (direction,))[1]
+    torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-9)
+
+
+def test_vmap_over_rows(path):
+    logits = torch.randn(6, 4, dtype=torch.float64)
+    target = torch.tensor([0, 3, 1, 1, 2, 0])
+    want = cross_entropy(logits, target, reduction="none", loss="focal")
+    each = torch.func.vmap(lambda z, y: cross_entropy(z, y, loss="focal"))
+    torch.testing.assert_close(each(logits, target), want)
+
+
+@pytest.fixture
+def _compiler():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.usefixtures("_compiler")
+@every_option
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "generalized_cross_entropy"])
+def test_compiled_without_a_graph_break(loss, options, reduction):
+    function, logits = problem(loss, options, reduction)
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(logits), function(logits))
+    torch.testing.assert_close(gradient_of(compiled, logits), gradient_of(function, logits))
+
+
+@pytest.mark.usefixtures("_compiler")
+def test_compiled_by_inductor_alone_and_around_transforms():
+    function, logits = problem("focal", OPTIONS["all"])
+    want = gradient_of(function, logits)
+    compiled = torch.compile(function, fullgraph=True)
+    torch.testing.assert_close(gradient_of(compiled, logits), want)
+    gradient = torch.compile(torch.func.grad(function), fullgraph=True)
+    torch.testing.assert_close(gradient(logits.detach()), want)
+
+
+def test_operators_keep_torchs_rules():
+    logits = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    target = torch.tensor([0, 3, -100, 1, 2])
+    plain = (None, None, 1.0, -100)
+    table = _operators.row_statistics(logits.detach(), target, *plain, False)
+    slope = torch.ones((), dtype=torch.float64)
+    value = -table[2]
+    checks = "test_schema", "test_autograd_registration", "test_faketensor"
+    for operator, arguments in (
+        (_operators.row_statistics, (logits.detach(), target, *plain, False)),
+        (_operators.row_gradient, (logits.detach(), target, table, slope, slope, None, *plain)),
+        (_operators.attach, (logits, target, table, value, slope, slope, None, *plain)),
+    ):
+        torch.library.opcheck(operator, arguments, test_utils=checks)
+
+
+def test_retained_graphs_and_no_grad():
+    function, logits = problem("focal", {})
+    value = function(logits)
+    first = torch.autograd.grad(value, logits, retain_graph=True)
+    assert torch.equal(first[0], torch.autograd.grad(value, logits)[0])
+    with torch.no_grad():
+        assert not function(logits).requires_grad
+    assert not function(logits.detach()).requires_grad
+
+
+def test_logits_changed_after_the_forward_pass_are_an_error():
+    function, logits = problem("focal", {})
+    moved = logits * 1
+    value = function(moved)
+    moved.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
