@@ -211,7 +211,8 @@ def _differences(results: Results) -> page.Section | None:
             ),
             page.Charts(
                 shown,
-                f"Mean and approximate {confidence} % interval. Filled circles are better, squares "
+                f"Mean and approximate {confidence} % interval, corrected for the number of "
+                "comparisons. Filled circles are better, squares "
                 "worse, hollow circles undecided; an arrow says that the interval goes on.",
             ),
             page.Details("The same in figures", [_difference_table(rows)]),
@@ -261,7 +262,7 @@ def _difference_table(rows: Iterable[ResultRow]) -> page.Table:
         return page.Cell(f"{mean} [{low}, {high}]", remark)
 
     return page.Table(
-        "Mean difference from cross entropy, interval, and p-value after Holm's correction.",
+        "Mean difference from cross entropy, its corrected interval, and the uncorrected p-value.",
         [page.Column("Trained with"), *(column for column, _, _ in metrics.values())],
         [
             page.Row(

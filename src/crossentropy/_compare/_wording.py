@@ -29,9 +29,9 @@ def protocol(results: Mapping[str, Any]) -> list[str]:
 def _splits(told: Mapping[str, Any]) -> str:
     if told["test_rows"] is not None:
         return (
-            f"Every candidate was scored on a separate file of {told['test_rows']:,} rows, after "
-            f"training {told['splits_done']} times with a new start each (seed {told['seed']}). "
-            "The intervals show how much the start matters, not how much another test file would."
+            f"Every candidate was trained {told['splits_done']} times, with a new start each "
+            f"(seed {told['seed']}), and scored on the {told['test_rows']:,} rows of a separate "
+            "file. Preparation of the columns was fitted on training rows only."
         )
     return (
         f"Every candidate was scored on rows that it had not seen: {told['folds']} folds, "
@@ -48,8 +48,8 @@ def _training(told: Mapping[str, Any]) -> str:
         f"the same for all. Every loss trained the same head ({told['head']}) from the same start "
         f"for up to {told['epochs']} epochs, and chose its learning rate (of {rates}) and its "
         "epoch by validation log loss after temperature, so that no loss is judged by another's "
-        "rules. The temperature was fitted on the validation rows, and drawn towards 1 so that it stays "
-        "finite where classes separate perfectly."
+        "rules. The temperature was fitted on the validation rows, and drawn towards 1 so that it "
+        "stays finite where classes separate perfectly."
     )
 
 
@@ -58,8 +58,8 @@ def _corruption(told: Mapping[str, Any]) -> str:
     if told["label_noise"]:
         where = "fitting rows only" if told["clean_validation"] else "fitting and validation rows"
         parts.append(
-            f"{percent(told['label_noise'], 0)} % of the labels of the {where} were replaced at "
-            "random."
+            f"{percent(told['label_noise'], 0)} % of the labels of the {where} were changed to "
+            "another class at random."
         )
     if told["long_tail"]:
         parts.append(
@@ -81,16 +81,23 @@ def _prior(told: Mapping[str, Any], classes: list[str]) -> str:
         f"{label} {percent(share)} %"
         for label, share in zip(classes, told["deploy_prior"], strict=True)
     )
-    return f"{text} The prior corrected to is {prior}."
+    return f"{text} The prior corrected to, and that test rows are weighted to, is {prior}."
 
 
 def _statistics(told: Mapping[str, Any]) -> str:
+    if told["test_rows"] is not None:
+        variance = "they show how much the choice of test rows matters"
+    else:
+        variance = (
+            "splits share training rows, which the Nadeau–Bengio variance allows for but cannot "
+            "undo"
+        )
     return (
-        f"Intervals hold {percent(told['confidence'], 0)} % for each difference and are "
-        "approximate: splits share rows, which the Nadeau–Bengio variance allows for but cannot "
-        f"undo. {told['comparisons']} candidates were compared with cross entropy; the p-values, "
-        "and with them the words better and worse, are corrected for that many by Holm's method. "
-        "An infinite log loss excludes a candidate from winning."
+        f"Intervals are approximate: {variance}. {told['comparisons']} candidates were compared "
+        "with cross entropy, and intervals and verdicts are corrected for that many by Holm's "
+        f"procedure at {percent(told['confidence'], 0)} % confidence: an interval leaves out zero "
+        "exactly where a candidate is called better or worse. An infinite log loss excludes a "
+        "candidate from winning."
     )
 
 
@@ -131,8 +138,8 @@ def definitions(roc_auc: bool) -> list[tuple[str, str]]:
         ),
         (
             "Holm's correction",
-            "Among many candidates one looks better by luck. Holm's method raises p-values so that "
-            "the chance of even one false discovery stays under the stated level.",
+            "Among many candidates one looks better by luck. Holm's procedure asks more of each, "
+            "and widens its interval, so that the chance of even one false verdict stays small.",
         ),
         ("Balanced accuracy", "The accuracy within each class, averaged over classes."),
         (
