@@ -25,7 +25,7 @@ def gradient_of(loss, target, logits):
 def test_value_to_sixty_digits(path, loss, literal, margin):
     """From losses of 1e-25 to 1e4, however near p is to 0 or 1."""
     got = loss.loss(np.array([0]), np.array([[margin, 0.0]]))
-    with mpmath.workdps(60 + int(abs(margin))):
+    with mpmath.workdps(60 + max(0, int(margin))):
         want = float(literal(1 / (1 + mpmath.exp(-mpmath.mpf(margin))), mpmath))
     np.testing.assert_allclose(got, [want], rtol=1e-12)
 
@@ -49,7 +49,7 @@ def test_value_gradient_and_hessian_are_autograds(path, loss, literal, classes):
 def test_slope_and_curvature_are_derivatives_at_the_extremes(loss, literal, margin):
     logits = np.array([[margin, 0.0]])
     row = rows.statistics(rows.make(logits, np.array([0])))
-    with mpmath.workdps(80 + int(abs(margin))):
+    with mpmath.workdps(120 + max(0, int(margin))):
         u = -mpmath.log1p(mpmath.exp(-mpmath.mpf(margin)))
         first = mpmath.diff(lambda t: literal(mpmath.exp(t), mpmath), u, h=abs(u) * 1e-30)
         second = mpmath.diff(lambda t: literal(mpmath.exp(t), mpmath), u, 2, h=abs(u) * 1e-25)
