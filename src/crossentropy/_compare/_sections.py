@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from crossentropy import _page as page
 from crossentropy._compare._wording import definitions, protocol
 from crossentropy._page import charts
-from crossentropy._page.numbers import difference, number, percent
+from crossentropy._page.numbers import difference, number, percent, to_float
 
 Results: TypeAlias = Mapping[str, Any]
 ResultRow: TypeAlias = Mapping[str, Any]
@@ -20,6 +20,12 @@ _VERDICTS = {
     "undecided": "no measurable difference",
     "identical": "identical",
 }
+_MODEL = "model/"
+_NOISY = (
+    "Here the validation labels are noisy and the test labels are not. Temperature makes the "
+    "predictions as modest as the noise asks, which is too modest for clean labels, and most so "
+    "for the losses that saw through the noise. Their scores before temperature show it."
+)
 _KINDS = {
     "baseline": "what the others are compared with",
     "corrected": "prior corrected after training",
@@ -164,12 +170,10 @@ def _scores(results: Results) -> page.Section:
 def _score(
     row: ResultRow, metric: str, scale: float = 1, digits: int = 3, bar: float | None = None
 ) -> page.Cell:
-    score = row["scores"][metric]
-    mean, sd = scale * float(score["mean"]), scale * float(score["sd"])
-    remark = f"± {number(sd, digits)}"
-    if math.isinf(mean):
-        where = row["infinite_row"]
-        remark = "" if where is None else f"at row {where}"
+    mean, sd = (scale * to_float(row["scores"][metric][name]) for name in ("mean", "sd"))
+    remark = "" if math.isnan(sd) else f"± {number(sd, digits)}"
+    if math.isinf(mean) and row["infinite_row"] is not None:
+        remark = f"in row {row['infinite_row'] + 1}"
     return page.Cell(number(mean, digits), remark, bar)
 
 
@@ -226,7 +230,7 @@ def _forest(
     intervals = []
     for row in rows:
         change = row["difference"][metric]
-        mean, low, high = (scale * float(change[name]) for name in ("mean", "low", "high"))
+        mean, low, high = (scale * to_float(change[name]) for name in ("mean", "low", "high"))
         if all(map(math.isfinite, (mean, low, high))):
             text = difference(mean, low, high, 2 if scale == 1 else 1)
             intervals.append(
@@ -254,7 +258,7 @@ def _difference_table(rows: Iterable[ResultRow]) -> page.Table:
 
     def cell(change: Mapping[str, Any], scale: float, digits: int) -> page.Cell:
         mean, low, high = (
-            number(scale * float(change[name]), digits) for name in ("mean", "low", "high")
+            number(scale * to_float(change[name]), digits) for name in ("mean", "low", "high")
         )
         p_value = max(float(change["p_value"]), 0.0001)
         sign = "p <" if p_value == 0.0001 else "p ="
@@ -286,7 +290,7 @@ def _learning_curves(results: Results) -> page.Section | None:
     limits = _limits(lines.values())
     shown = [
         page.Chart(
-            row["label"],
+            _label(row),
             charts.curve(
                 lines[row["name"]],
                 None if row["name"] == baseline else lines.get(baseline),
@@ -359,7 +363,7 @@ def _reliability(results: Results) -> page.Section:
     rows = [baseline] if best is baseline else [baseline, best]
     shown = [
         page.Chart(
-            f"{row['label']}, {when} temperature",
+            f"{_label(row)}, {when} temperature",
             charts.reliability(
                 charts.Bins(**row["reliability"][when]),
                 key=f"reliability-{row['name']}-{when}",
@@ -370,6 +374,8 @@ def _reliability(results: Results) -> page.Section:
         for row in rows
         for when in ("before", "after")
     ]
+    told = results["protocol"]
+    noisy = told["label_noise"] and not told["clean_validation"]
     return page.Section(
         "Can the probabilities be believed?",
         [
@@ -377,7 +383,8 @@ def _reliability(results: Results) -> page.Section:
                 [
                     "Of all predictions made with 80 % confidence, 80 % should be right. Points "
                     "under the diagonal are overconfident, points above it too modest. "
-                    "Temperature, one number fitted on the validation rows, moves them towards it."
+                    "Temperature, one number, moves them to where the validation rows want them.",
+                    *([_NOISY] if noisy else []),
                 ]
             ),
             page.Charts(
@@ -403,13 +410,13 @@ def _gap(bins: Mapping[str, Any]) -> str:
     )
 
 
-def _code(results: Results) -> page.Section | None:
-    if not results["code"]:
-        return None
-    saved = [page.Prose(["The winner, refitted on all rows, is saved beside this page in model/."])]
-    return page.Section(
-        "Train with it", [page.Code(results["code"]), *(saved if results["saved"] else [])]
-    )
+def _code(results: Results) -> page.Section:
+    name = "the winner" if results["winner"] else "plain cross entropy"
+    blocks: list[page.Block] = [page.Code(results["code"])]
+    if results["saved"]:
+        where = f"A model trained so on all rows stands beside this page in {_MODEL}."
+        blocks.append(page.Prose([where]))
+    return page.Section(f"Train with {name}", blocks)
 
 
 def _protocol(results: Results) -> page.Section:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-# Results that went through JSON hold infinity as the string "inf".
-Number: TypeAlias = float | str
+# In results infinity is the string "inf" and what is no number is None, as JSON has neither.
+Number: TypeAlias = float | str | None
+
+
+def to_float(value: Number) -> float:
+    """Return the float that a figure in results stands for."""
+    return math.nan if value is None else float(value)
 
 
 def number(value: Number, digits: int = 3) -> str:
@@ -17,7 +22,7 @@ def number(value: Number, digits: int = 3) -> str:
     >>> number(-0.41, 2), number("inf")
     ('−0.41', '∞')
     """
-    value = float(value)
+    value = to_float(value)
     if math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -34,7 +39,7 @@ def percent(value: Number, digits: int = 1) -> str:
     >>> percent(0.931)
     '93.1'
     """
-    return number(100 * float(value), digits)
+    return number(100 * to_float(value), digits)
 
 
 def difference(mean: Number, low: Number, high: Number, digits: int = 3) -> str:
@@ -45,5 +50,7 @@ def difference(mean: Number, low: Number, high: Number, digits: int = 3) -> str:
     >>> difference(0.07, 0.05, 0.09, digits=2)
     '+0.07 ± 0.02'
     """
-    sign = "+" if float(mean) > 0 else ""
-    return f"{sign}{number(mean, digits)} ± {number((float(high) - float(low)) / 2, digits)}"
+    sign = "+" if to_float(mean) > 0 else ""
+    half = (to_float(high) - to_float(low)) / 2
+    around = "" if math.isnan(half) else f" ± {number(half, digits)}"
+    return f"{sign}{number(mean, digits)}{around}"

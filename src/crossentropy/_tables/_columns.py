@@ -47,20 +47,18 @@ def labels(values: Any, name: str) -> NDArray[Any]:
 
 
 def weights(values: Any, name: str) -> NDArray[np.float64]:
-    """Return weights: finite, not negative, not all zero."""
+    """Return weights: finite and positive."""
     column = _series(values)
     if not _is_number(column):
         raise TableError(f"weights column {name!r} holds text; weights are numbers")
     result = np.asarray(column, dtype=np.float64)
-    bad = ~(np.isfinite(result) & (result >= 0))
+    bad = ~(np.isfinite(result) & (result > 0))
     if bad.any():
         row = int(bad.argmax())
         raise TableError(
-            f"weights column {name!r} holds {result[row]} in row {row + 1}; "
-            "weights are finite and not negative"
+            f"weights column {name!r} holds {result[row]} in row {row + 1}; weights are positive: "
+            "repair it, or delete the row if it shall not count"
         )
-    if not result.any():
-        raise TableError(f"weights column {name!r} holds only zeros; some row must count")
     return result
 
 
@@ -89,8 +87,11 @@ def check_array(values: NDArray[Any], name: str) -> NDArray[Any]:
     return values
 
 
-def check_features(frame: pd.DataFrame) -> None:
-    """Refuse dates, infinite values and what is neither a number nor text."""
+def check_features(frame: pd.DataFrame) -> pd.DataFrame:
+    """Refuse dates, infinite values and what is neither a number nor text.
+
+    Booleans become 0 and 1, as they are in a file where some are missing.
+    """
     for name in frame.columns:
         column = frame[name]
         if is_text(column):
@@ -112,6 +113,7 @@ def check_features(frame: pd.DataFrame) -> None:
                 f"column {name!r} holds {column.iloc[row]} in row {row + 1}; "
                 "replace infinite values by numbers, or leave them empty (missing)"
             )
+    return frame.astype({name: "int8" for name in frame if frame[name].dtype.kind == "b"})
 
 
 def check_informative(frame: pd.DataFrame) -> None:

@@ -180,9 +180,8 @@ def _training_features(
     X = source[[name for name in source if name not in others]]
     if X.shape[1] == 0:
         raise TableError(f"{path.name!r} has no column left to learn from; drop fewer")
-    _columns.check_features(X)
     _columns.check_informative(X)
-    return X
+    return _columns.check_features(X)
 
 
 def _known_features(
@@ -203,9 +202,7 @@ def _known_features(
                 f"{source[name].dropna().iloc[0]!r} where the training data has numbers; "
                 "leave missing values empty"
             )
-    X = source[list(names)]
-    _columns.check_features(X)
-    return X
+    return _columns.check_features(source[list(names)])
 
 
 def _array(path: Path, arrays: Any) -> NDArray[Any]:

@@ -1,0 +1,96 @@
+"""What a person sees in the terminal: progress, then the table."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from crossentropy._optional import require
+from crossentropy._page.numbers import difference, number, percent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Where output is not a terminal there is no width to respect.
+_PLAIN_WIDTH = 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that leaves text as it is: no markup, no highlighting."""
+    make = require("rich.console", "cli").Console
+    result: Console = make(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not result.is_terminal:
+        result.width = _PLAIN_WIDTH
+    return result
+
+
+@contextlib.contextmanager
+def progress(task: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr, and offer the function that moves it.
+
+    Parameters
+    ----------
+    task
+        What is being done.
+    """
+    bars = require("rich.progress", "cli")
+    err = console(stderr=True)
+    bar = bars.Progress(
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        shown = bar.add_task(task, total=None)
+        yield lambda done, total: bar.update(shown, completed=done, total=total)
+
+
+def show(results: Mapping[str, Any]) -> None:
+    """Print the table of a comparison, the lowest log loss first, and the verdict."""
+    from crossentropy._compare._sections import ranked
+
+    table = require("rich.table", "cli").Table(box=require("rich.box", "cli").SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("trained with", overflow="fold")
+    for heading, justify in (
+        ("log loss\nbits", "right"),
+        ("from cross entropy\nbits", "right"),
+        ("", "left"),
+        ("before temp.\nbits", "right"),
+        ("balanced acc.\n%", "right"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in ranked(results):
+        won = row["name"] == results["winner"]
+        mean = {name: score["mean"] for name, score in row["scores"].items()}
+        table.add_row(
+            "★" if won else "",
+            row["label"],
+            number(mean["log_loss"]),
+            *_against(row),
+            number(mean["log_loss_raw"]),
+            percent(mean["balanced_accuracy"]),
+            style="bold" if won else "dim" if row["kind"] == "yardstick" else "",
+        )
+    out = console()
+    out.print(table)
+    data = results["data"]
+    out.print(
+        f"Log loss after temperature. Class frequencies alone leave "
+        f"{number(data['base_rate_entropy'])} bits."
+    )
+    out.print()
+    out.print(require("rich.text", "cli").Text(results["verdict"], style="bold"))
+
+
+def _against(row: Mapping[str, Any]) -> tuple[str, str]:
+    if "difference" not in row:
+        return "", "baseline"
+    change = row["difference"]["log_loss"]
+    return difference(change["mean"], change["low"], change["high"]), change["verdict"]
