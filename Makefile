@@ -35,12 +35,12 @@ test: lint types $(INSTALLED) ## lint, types and all tests
 lint: $(INSTALLED) ## ruff and clang-format, checking only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror src/native/*
+	$(BIN)/clang-format --dry-run --Werror src/native/*.cpp src/native/*.h
 
 format: $(INSTALLED) ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i src/native/*
+	$(BIN)/clang-format -i src/native/*.cpp src/native/*.h
 
 types: $(INSTALLED) ## mypy, strict
 	$(BIN)/mypy

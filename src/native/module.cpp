@@ -81,8 +81,8 @@ int64_t statistics(bool is_double, uintptr_t logits, uintptr_t target, int64_t c
                    int64_t classes, int64_t ignore_index, double scale, uintptr_t bias,
                    uintptr_t weight, double weight_total, uintptr_t out, int64_t threads) {
   nb::gil_scoped_release released;
-  const Rows rows = rows_of(logits, target, count, classes, ignore_index, scale, bias, weight,
-                            weight_total);
+  const Rows rows =
+      rows_of(logits, target, count, classes, ignore_index, scale, bias, weight, weight_total);
   const int64_t bad = first_bad_target(rows);
   if (bad >= 0) return bad;
   const Statistics result = statistics_at(out, count);
@@ -109,8 +109,7 @@ void gradient(bool is_double, uintptr_t logits, uintptr_t target, int64_t count,
               uintptr_t statistics, uintptr_t a, bool a_per_row, uintptr_t b, bool b_per_row,
               uintptr_t c, bool c_per_row, uintptr_t out, bool fresh, int64_t threads) {
   nb::gil_scoped_release released;
-  const Rows rows =
-      rows_of(logits, target, count, classes, ignore_index, scale, bias, weight, 0.0);
+  const Rows rows = rows_of(logits, target, count, classes, ignore_index, scale, bias, weight, 0.0);
   const Statistics given = statistics_at(statistics, count);
   const Slopes slopes = {{pointer<const double>(a), a_per_row},
                          {pointer<const double>(b), b_per_row},

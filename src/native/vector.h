@@ -28,8 +28,7 @@ template <typename T>
 struct Lanes {
   static constexpr int64_t count = CROSSENTROPY_VECTOR_BYTES / sizeof(T);
   typedef T Vector __attribute__((vector_size(CROSSENTROPY_VECTOR_BYTES)));
-  typedef
-      typename BitsOf<T>::type Bits __attribute__((vector_size(CROSSENTROPY_VECTOR_BYTES)));
+  typedef typename BitsOf<T>::type Bits __attribute__((vector_size(CROSSENTROPY_VECTOR_BYTES)));
 };
 
 template <typename T>
