@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -26,12 +27,6 @@ _NOISY = (
     "predictions as modest as the noise asks, which is too modest for clean labels, and most so "
     "for the losses that saw through the noise. Their scores before temperature show it."
 )
-_KINDS = {
-    "baseline": "what the others are compared with",
-    "corrected": "prior corrected after training",
-    "yardstick": "yardstick, not a loss",
-    "loss": "",
-}
 
 
 def compare_page(results: Results) -> page.Page:
@@ -53,10 +48,12 @@ def compare_page(results: Results) -> page.Page:
         _protocol(results),
         page.Section("What the words mean", [page.Details("Definitions", [_definitions(results)])]),
     ]
+    headline, separator, rest = results["verdict"].partition("; ")
     return page.Page(
         title=f"Which loss for {data['name']}?",
         kicker=f"Which cross-entropy loss does {data['name']} want? {shape}.",
-        headline=results["verdict"],
+        headline=headline + separator.rstrip(),
+        rest=rest,
         notice=_notice(results["protocol"]),
         facts=_facts(results),
         sections=[section for section in sections if section is not None],
@@ -146,7 +143,8 @@ def _scores(results: Results) -> page.Section:
             *([_score(row, "roc_auc")] if has_auc else []),
         ]
         badge = "★ winner" if row["name"] == results["winner"] else ""
-        rows.append(page.Row(_label(row), cells, _KINDS[row["kind"]], badge))
+        remark = "yardstick, not a loss" if row["kind"] == "yardstick" else ""
+        rows.append(page.Row(_label(row), cells, remark, badge))
     return page.Section(
         "The scores",
         [
@@ -155,7 +153,10 @@ def _scores(results: Results) -> page.Section:
                     "Log loss is the price of the predicted probabilities: lower is better, and a "
                     f"model that knows nothing but the class frequencies pays {number(entropy)} "
                     "bits a row. The bar shows how much of that is still paid. Small print is the "
-                    "standard deviation over the splits."
+                    "standard deviation over the splits.",
+                    "The winner is the one with the lowest log loss after temperature among those "
+                    "measurably better than plain cross entropy. Lower ones with wide intervals "
+                    "may owe it to luck.",
                 ]
             ),
             page.Table(
@@ -228,13 +229,14 @@ def _forest(
     rows: Sequence[ResultRow], metric: str, title: str, axis: str, scale: float
 ) -> page.Chart | None:
     intervals = []
+    labels = _short_labels(rows)
     for row in rows:
         change = row["difference"][metric]
         mean, low, high = (scale * to_float(change[name]) for name in ("mean", "low", "high"))
         if all(map(math.isfinite, (mean, low, high))):
             text = difference(mean, low, high, 2 if scale == 1 else 1)
             intervals.append(
-                charts.Interval(row["label"], mean, low, high, change["verdict"], text)
+                charts.Interval(labels[row["name"]], mean, low, high, change["verdict"], text)
             )
     if not intervals:
         return None
@@ -247,6 +249,15 @@ def _forest(
         description=description,
     )
     return page.Chart(title, svg)
+
+
+def _short_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
+    """Return labels by name, without the parameters where that leaves them distinct."""
+    short = [re.sub(r" \([^)]*\)", "", row["label"]) for row in rows]
+    return {
+        row["name"]: label if short.count(label) == 1 else row["label"]
+        for row, label in zip(rows, short, strict=True)
+    }
 
 
 def _difference_table(rows: Iterable[ResultRow]) -> page.Table:

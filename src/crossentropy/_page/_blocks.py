@@ -115,7 +115,9 @@ class Page:
     kicker
         A line above the headline: what was examined.
     headline
-        The sentence that a reader takes away.
+        The sentence that a reader takes away, or how it begins.
+    rest
+        How it goes on, in smaller type.
     facts
         Figures under the headline: what, how much, and a remark.
     sections
@@ -132,4 +134,5 @@ class Page:
     facts: Sequence[tuple[str, str, str]]
     sections: Sequence[Section]
     footer: Sequence[str]
+    rest: str = ""
     notice: str = ""

@@ -110,7 +110,7 @@ def _interval(ax: Any, index: int, interval: Interval, limit: float) -> None:
     halo = {"facecolor": _PAPER, "edgecolor": "none", "pad": 1}
     across = ax.get_yaxis_transform()
     weight = "normal" if interval.verdict in ("undecided", "identical") else "bold"
-    ax.text(0, index + 0.4, interval.label, transform=across, va="bottom", bbox=halo)
+    ax.text(0, index + 0.4, interval.label, transform=across, va="bottom", bbox=halo, size=11.5)
     ax.text(
         1,
         index + 0.4,
@@ -175,7 +175,7 @@ def reliability(bins: Bins, *, key: str, title: str, description: str) -> Markup
         ax = axes(210, 210, left=40, right=10, top=8, low=38)
         ax.grid()
         ax.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, dashes=(3, 2))
-        ax.vlines(confidence, confidence, accuracy, color=_WORSE, linewidth=1.5)
+        ax.vlines(confidence, confidence, accuracy, color=_WORSE, linewidth=1)
         share = count[full] / count.sum()
         ax.bar(confidence, 0.25 * share / share.max(), width=0.03, color=_LINE)
         ax.plot(confidence, accuracy, "-o", color=_ACCENT, linewidth=1.6, markersize=5)

@@ -50,7 +50,8 @@ def difference(mean: Number, low: Number, high: Number, digits: int = 3) -> str:
     >>> difference(0.07, 0.05, 0.09, digits=2)
     '+0.07 ± 0.02'
     """
-    sign = "+" if to_float(mean) > 0 else ""
+    text = number(mean, digits)
+    sign = "+" if to_float(mean) > 0 and text.strip("0.") else ""
     half = (to_float(high) - to_float(low)) / 2
     around = "" if math.isnan(half) else f" ± {number(half, digits)}"
-    return f"{sign}{number(mean, digits)}{around}"
+    return f"{sign}{text}{around}"

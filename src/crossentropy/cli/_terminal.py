@@ -55,35 +55,36 @@ def show(results: Mapping[str, Any]) -> None:
     """Print the table of a comparison, the lowest log loss first, and the verdict."""
     from crossentropy._compare._sections import ranked
 
-    table = require("rich.table", "cli").Table(box=require("rich.box", "cli").SIMPLE_HEAD)
-    table.add_column("")
-    table.add_column("trained with", overflow="fold")
+    simple = require("rich.box", "cli").SIMPLE_HEAD
+    table = require("rich.table", "cli").Table(box=simple, padding=(0, 1, 0, 0))
+    table.add_column("trained with")
     for heading, justify in (
         ("log loss\nbits", "right"),
-        ("from cross entropy\nbits", "right"),
+        ("difference\nbits", "right"),
         ("", "left"),
-        ("before temp.\nbits", "right"),
-        ("balanced acc.\n%", "right"),
+        ("before\nbits", "right"),
+        ("bal. acc.\n%", "right"),
     ):
         table.add_column(heading, justify=justify, no_wrap=True)
     for row in ranked(results):
         won = row["name"] == results["winner"]
         mean = {name: score["mean"] for name, score in row["scores"].items()}
+        change, verdict = _against(row)
         table.add_row(
-            "★" if won else "",
             row["label"],
             number(mean["log_loss"]),
-            *_against(row),
+            change,
+            f"{verdict} ★" if won else verdict,
             number(mean["log_loss_raw"]),
             percent(mean["balanced_accuracy"]),
             style="bold" if won else "dim" if row["kind"] == "yardstick" else "",
         )
     out = console()
     out.print(table)
-    data = results["data"]
     out.print(
-        f"Log loss after temperature. Class frequencies alone leave "
-        f"{number(data['base_rate_entropy'])} bits."
+        "Log loss after temperature scaling, its difference from cross entropy, log loss before "
+        "temperature, balanced accuracy; ★ the winner. Knowing class frequencies only costs "
+        f"{number(results['data']['base_rate_entropy'])} bits."
     )
     out.print()
     out.print(require("rich.text", "cli").Text(results["verdict"], style="bold"))

@@ -1,0 +1,5 @@
+"""`python -m crossentropy.cli`."""
+
+from crossentropy.cli import main
+
+main()
