@@ -76,14 +76,17 @@ def run_splits(
 ) -> tuple[list[SplitResult], bool]:
     """Run the splits, and say whether Ctrl-C ended that; what is finished is kept."""
     jobs = min(joblib.cpu_count() if jobs is None else jobs, len(splits))
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    report = progress or (lambda done, planned: None)
+    report(0, len(splits))
     results: list[SplitResult] = []
     interrupted = False
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     try:
         for result in parallel(joblib.delayed(run_split)(study, split) for split in splits):
             results.append(result)
-            if progress is not None:
-                progress(len(results), len(splits))
+            report(len(results), len(splits))
     except KeyboardInterrupt:
         if not results:
             raise
