@@ -159,7 +159,7 @@ BAD_CSV = {
     "no value": ("a,b,y\n1,,0\n2,,1\n", "column 'b' holds no value"),
     "spoilt numbers": ("a,y\n" + "1,0\n" * 10 + "?,1\n", "column 'a' holds '?' in row 11"),
     "twice": ("a,a,y\n1,2,0\n", "two columns named 'a'"),
-    "only labels": ("y\n1\n", "no column left"),
+    "only labels": ("y\n1\n", "no column is left"),
 }
 
 
@@ -168,6 +168,7 @@ def test_bad_csv(write, content, message):
     with pytest.raises(TableError) as caught:
         load_dataset(write(content), target="y")
     assert message in str(caught.value)
+    assert "'data.csv'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -272,7 +273,7 @@ def test_files_unlike_the_training_data(write, tmp_path):
     np.savez(tmp_path / "d.npz", X=np.ones((1, 2)), y=[0])
     first = load_dataset(write("a,b,y\n1,2,0\n"), target="y")
     for content, message in {
-        "a,y\n1,0\n": "lacks the feature 'b'",
+        "a,y\n1,0\n": "no feature 'b'",
         "a,b,y\n1,x,0\n": "'b' holds text such as 'x'",
         "a,b,y\n1,inf,0\n": "holds inf",
     }.items():

@@ -86,7 +86,7 @@ def test_bad_input(cli, place, tmp_path):
     (tmp_path / "wordy.csv").write_text("code,x\na,tall\n")
     np.savez(tmp_path / "wide.npz", X=np.ones((2, 5)))
     model = place / "a" / "model"
-    assert_refused(cli(model, "lacking.csv"), "lacks the feature 'x'")
+    assert_refused(cli(model, "lacking.csv"), "no feature 'x'")
     assert_refused(cli(model, "wordy.csv"), "text such as 'tall'")
     assert_refused(cli(model, "absent.csv"), "no file")
     assert_refused(cli(model, place / "train.npz"), "the training data was a table")

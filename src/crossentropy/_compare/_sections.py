@@ -22,6 +22,14 @@ _VERDICTS = {
     "identical": "identical",
 }
 _MODEL = "model/"
+_WINNER = (
+    "The winner has the lowest log loss after temperature among those measurably better than "
+    "plain cross entropy. Others that stand higher may owe it to luck."
+)
+_NO_WINNER = (
+    "None is measurably better than plain cross entropy; those that stand higher may owe it to "
+    "luck."
+)
 _NOISY = (
     "Here the validation labels are noisy and the test labels are not. Temperature makes the "
     "predictions as modest as the noise asks, which is too modest for clean labels, and most so "
@@ -110,7 +118,7 @@ def _facts(results: Results) -> list[tuple[str, str, str]]:
         ),
         ("Cross entropy", f"{number(plain, 3)} bits", "log loss after temperature"),
         (
-            "Winner" if won else "Lowest, by chance or not",
+            "Winner" if won else "Lowest, but not measurably",
             f"{number(_mean(best, 'log_loss'), 3)} bits",
             best["label"],
         ),
@@ -154,9 +162,7 @@ def _scores(results: Results) -> page.Section:
                     f"model that knows nothing but the class frequencies pays {number(entropy)} "
                     "bits a row. The bar shows how much of that is still paid. Small print is the "
                     "standard deviation over the splits.",
-                    "The winner is the one with the lowest log loss after temperature among those "
-                    "measurably better than plain cross entropy. Lower ones with wide intervals "
-                    "may owe it to luck.",
+                    _WINNER if results["winner"] else _NO_WINNER,
                 ]
             ),
             page.Table(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -105,25 +106,26 @@ def load_dataset(
         text.add(target)
     source = _read(path, text)
     target = target or ("y" if isinstance(source, dict) else None)
-    if target is None:
-        raise TableError(f"say with --target which column holds the labels: {closest('', source)}")
-    roles = [name for name in (target, weights, groups) if name is not None]
-    _check_names(path, source, roles, drop)
-    if like is None:
-        X = _training_features(path, source, {*roles, *drop})
-    else:
-        X = _known_features(path, source, names, text)
+    with _naming(path):
+        if target is None:
+            raise TableError(f"say with --target what holds the labels: {closest('', source)}")
+        roles = [name for name in (target, weights, groups) if name is not None]
+        _check_names(source, roles, drop)
+        if like is None:
+            X = _training_features(source, {*roles, *drop})
+        else:
+            X = _known_features(source, names, text)
 
-    def rows(name: str) -> Any:
-        return _one_per_row(source[name], name, len(X))
+        def rows(name: str) -> Any:
+            return _one_per_row(source[name], name, len(X))
 
-    return Dataset(
-        X=X,
-        y=_columns.labels(rows(target), target),
-        sample_weight=None if weights is None else _columns.weights(rows(weights), weights),
-        groups=None if groups is None else _columns.groups(rows(groups), groups),
-        name=path.name,
-    )
+        return Dataset(
+            X=X,
+            y=_columns.labels(rows(target), target),
+            sample_weight=None if weights is None else _columns.weights(rows(weights), weights),
+            groups=None if groups is None else _columns.groups(rows(groups), groups),
+            name=path.name,
+        )
 
 
 def load_features(
@@ -146,7 +148,18 @@ def load_features(
         If a column is absent or holds what the model cannot take.
     """
     path = Path(path)
-    return _known_features(path, _read(path, text), names, text)
+    source = _read(path, text)
+    with _naming(path):
+        return _known_features(source, names, text)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Begin what is said about the columns of a file with its name."""
+    try:
+        yield
+    except TableError as error:
+        raise TableError(f"{path.name!r}: {error}") from error
 
 
 def _read(path: Path, text: Collection[str]) -> Source:
@@ -161,53 +174,53 @@ def _schema(data: Dataset) -> tuple[list[str] | None, set[str]]:
     return names, {name for name in names if _columns.is_text(data.X[name])}
 
 
-def _check_names(path: Path, source: Source, roles: Collection[str], drop: Collection[str]) -> None:
+def _check_names(source: Source, roles: Collection[str], drop: Collection[str]) -> None:
     if drop and isinstance(source, dict):
-        raise TableError(f"{path.name!r} holds arrays, so there is no column to drop")
+        raise TableError("an NPZ file holds arrays, so there is no column to drop")
     for name in (*roles, *drop):
         if name not in source:
-            raise TableError(f"{path.name!r} has no column {name!r}: {closest(name, source)}")
+            raise TableError(f"no column {name!r}: {closest(name, source)}")
     for name in roles:
         if (*roles, *drop).count(name) > 1:
             raise TableError(f"column {name!r} was given two uses; it can have only one")
 
 
-def _training_features(
-    path: Path, source: Source, others: Collection[str]
-) -> pd.DataFrame | NDArray[Any]:
+def _training_features(source: Source, others: Collection[str]) -> pd.DataFrame | NDArray[Any]:
     if isinstance(source, dict):
-        return _array(path, source)
+        return _array(source)
     X = source[[name for name in source if name not in others]]
     if X.shape[1] == 0:
-        raise TableError(f"{path.name!r} has no column left to learn from; drop fewer")
+        raise TableError("no column is left to learn from; drop fewer")
     _columns.check_informative(X)
     return _columns.check_features(X)
 
 
 def _known_features(
-    path: Path, source: Source, names: Sequence[str] | None, text: Collection[str]
+    source: Source, names: Sequence[str] | None, text: Collection[str]
 ) -> pd.DataFrame | NDArray[Any]:
     """Take the features that training had, in its order; text only where it had text."""
     if isinstance(source, dict) != (names is None):
         kinds = ("an array (NPZ)", "a table") if names is None else ("a table", "an array (NPZ)")
-        raise TableError(f"{path.name!r} holds {kinds[1]}, the training data was {kinds[0]}")
+        raise TableError(
+            f"this is {kinds[1]}, the training data was {kinds[0]}; give the same kind"
+        )
     if isinstance(source, dict) or names is None:
-        return _array(path, source)
+        return _array(source)
     for name in names:
         if name not in source:
-            raise TableError(f"{path.name!r} lacks the feature {name!r}: {closest(name, source)}")
+            raise TableError(f"no feature {name!r}: {closest(name, source)}")
         if _columns.is_text(source[name]) and name not in text:
             raise TableError(
-                f"{path.name!r}: column {name!r} holds text such as "
+                f"column {name!r} holds text such as "
                 f"{source[name].dropna().iloc[0]!r} where the training data has numbers; "
                 "leave missing values empty"
             )
     return _columns.check_features(source[list(names)])
 
 
-def _array(path: Path, arrays: Any) -> NDArray[Any]:
+def _array(arrays: Any) -> NDArray[Any]:
     if "X" not in arrays:
-        raise TableError(f"{path.name!r} has no array 'X' of features: {closest('X', arrays)}")
+        raise TableError(f"no array 'X' of features: {closest('X', arrays)}")
     return _columns.check_array(arrays["X"], "X")
 
 

@@ -43,6 +43,7 @@ def run(arguments: Sequence[str]) -> int:
             obj=shlex.join(["crossentropy", *arguments]),
         )
     except click.Abort:
+        click.echo("interrupted before anything was finished", err=True)
         return INTERRUPTED
     except click.ClickException as error:
         return _refuse(error.format_message() + _see_help(error))
