@@ -22,7 +22,7 @@ error: str | None = None
 try:
     kernels = importlib.import_module("crossentropy._native")
 except ImportError as reason:
-    error = f"the native extension is not there ({reason})"
+    error = f"installed without the native extension, as where no compiler is found ({reason})"
 
 
 class Memory(Protocol):
