@@ -12,7 +12,8 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("torch")
 
 from crossentropy import _page as page
-from crossentropy._compare._sections import compare_page, ranked
+from crossentropy._compare._ranking import ranked
+from crossentropy._compare._sections import compare_page
 from crossentropy._page import charts, render
 from crossentropy._page.numbers import difference, number, percent
 

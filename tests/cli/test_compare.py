@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,25 @@ def test_the_page_holds_the_results(study):
     html = (out / "report.html").read_text("utf-8")
     assert "crossentropy compare --sample iris" in html
     assert all(row["label"].split(" (")[0] in html for row in results["rows"])
+
+
+def test_the_page_is_developed_on_results_of_this_shape(study):
+    """The results that the tests of the page keep have the fields of real ones."""
+    out, _, _ = study
+    real = json.loads((out / "results.json").read_text())
+    kept = json.loads((Path(__file__).parents[1] / "compare_results.json").read_text("utf-8"))
+
+    def fields(results):
+        for row in results["rows"]:
+            yield row["kind"], sorted(set(row) - {"difference"}), sorted(row["reliability"])
+            for change in row.get("difference", {}).values():
+                yield "difference", sorted(change)
+        yield sorted(results), sorted(results["data"]), sorted(results["protocol"])
+
+    def shape(results):
+        return {repr(field) for field in fields(results)}
+
+    assert shape(real) == shape(kept)
 
 
 def test_json_alone_on_standard_output(cli, table, tmp_path):

@@ -53,7 +53,7 @@ def progress(task: str) -> Iterator[Callable[[int, int], None]]:
 
 def show(results: Mapping[str, Any]) -> None:
     """Print the table of a comparison, the lowest log loss first, and the verdict."""
-    from crossentropy._compare._sections import ranked
+    from crossentropy._compare._ranking import ranked
 
     simple = require("rich.box", "cli").SIMPLE_HEAD
     table = require("rich.table", "cli").Table(box=simple, padding=(0, 1, 0, 0))
