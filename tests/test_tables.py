@@ -141,6 +141,12 @@ def test_a_second_file_is_read_like_the_first(write):
     assert load_features(path, names=["n", "code"], text={"code"}).equals(second.X)
 
 
+def test_a_column_may_be_missing_throughout_after_training(write):
+    X = load_features(write("n,code,b\n,,true\n"), names=["n", "code", "b"], text={"code"})
+    assert X.isna().to_numpy().tolist() == [[True, True, False]]
+    assert X["b"].tolist() == [1]
+
+
 # What it refuses
 
 BAD_CSV = {

@@ -5,6 +5,7 @@ Rows are counted from 1, the header left out.
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,9 +153,7 @@ def _is_number(column: pd.Series[Any]) -> bool:
 
 
 def _holds_times(column: pd.Series[Any]) -> bool:
-    import datetime
-
-    return isinstance(column.dropna().iloc[0] if column.notna().any() else None, datetime.time)
+    return column.dtype == object and isinstance(column.dropna().iloc[0], datetime.time)
 
 
 def _kind(column: pd.Series[Any]) -> str:
