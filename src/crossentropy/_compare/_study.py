@@ -7,6 +7,7 @@ runs beside it, in this process or another.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -83,8 +84,9 @@ def run_splits(
     results: list[SplitResult] = []
     interrupted = False
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    running = parallel(joblib.delayed(run_split)(study, split) for split in splits)
     try:
-        for result in parallel(joblib.delayed(run_split)(study, split) for split in splits):
+        for result in running:
             results.append(result)
             report(len(results), len(splits))
     except KeyboardInterrupt:
@@ -92,8 +94,9 @@ def run_splits(
             raise
         interrupted = True
     finally:
-        if jobs > 1 and len(results) < len(splits):
-            joblib.externals.loky.get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* have been cancelled")
+            running.close()  # ends the workers where splits are left
     return sorted(results, key=lambda result: result.split[:2]), interrupted
 
 

@@ -153,8 +153,8 @@ def _make_loss(candidate: Candidate, counts: Array) -> CrossEntropyLoss:
 
 
 def _batches(rows: int) -> int:
-    """Sixteen steps an epoch, of 32 to 1024 rows each: nearly equal, so none is tiny."""
-    return math.ceil(rows / min(max(rows / 16, 32), 1024))
+    """Sixteen steps an epoch, of 16 to 1024 rows each: nearly equal, so none is tiny."""
+    return math.ceil(rows / min(max(rows / 16, 16), 1024))
 
 
 def _tensor(values: Any) -> Any:
