@@ -33,11 +33,13 @@ def _split(context: click.Context, parameter: click.Parameter, values: Sequence[
 @click.argument("data", required=False)
 @click.option("--target", metavar="COLUMN", help="Column of the labels (NPZ: array, default y).")
 @click.option("--sample", type=click.Choice(list(SAMPLES)), help="Real data in scikit-learn.")
-@click.option("--drop", multiple=True, callback=_split, metavar="COLUMNS", help="Leave out.")
+@click.option(
+    "--drop", multiple=True, callback=_split, metavar="COLUMNS", help="Columns to leave out."
+)
 @click.option("--weights", metavar="COLUMN", help="Column of row weights.")
 @click.option("--groups", metavar="COLUMN", help="Column of groups that folds keep together.")
 @click.option("--test", metavar="FILE", help="Score on this file instead of folds.")
-@click.option("--losses", multiple=True, callback=_split, metavar="NAMES", help="What to compare.")
+@click.option("--losses", multiple=True, callback=_split, metavar="NAMES", help="Losses, by name.")
 @click.option("--head", type=click.Choice(["linear", "mlp"]), default="mlp", show_default=True)
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=2, show_default=True)
