@@ -1,0 +1,30 @@
+"""Losses on arrays that have nothing but the array-API standard."""
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from crossentropy.losses import class_balanced_weights, logit_adjustment
+from tests.table import every_loss
+
+LOGITS = np.random.default_rng(0).normal(size=(5, 4))
+TARGET = np.array([0, 1, 2, 3, 0])
+WEIGHTS = {"sample_weight": np.linspace(0, 1, 5), "class_weight": np.linspace(1, 2, 4)}
+
+
+@every_loss
+def test_every_loss_needs_only_the_standard(loss, literal):
+    strict = {name: array_api_strict.asarray(values) for name, values in WEIGHTS.items()}
+    arrays = array_api_strict.asarray(TARGET), array_api_strict.asarray(LOGITS)
+    for method in (loss.loss_gradient, loss.gradient_hessian):
+        got, want = method(*arrays, **strict), method(TARGET, LOGITS, **WEIGHTS)
+        for mine, theirs in zip(got, want, strict=True):
+            assert type(mine) is type(arrays[0])
+            np.testing.assert_allclose(np.asarray(mine), theirs, atol=1e-14)
+
+
+@pytest.mark.parametrize("function", [class_balanced_weights, logit_adjustment])
+def test_counts(function):
+    counts = np.array([5, 1, 3])
+    got = function(array_api_strict.asarray(counts))
+    np.testing.assert_allclose(np.asarray(got), function(counts))
