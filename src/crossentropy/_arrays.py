@@ -12,6 +12,12 @@ from array_api_compat import array_namespace, device
 Array = Any  # an array of any array-API library
 
 
+def is_torch(array: Array) -> bool:
+    """Whether an array is a PyTorch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)
+
+
 def namespace(*arrays: Array) -> Any:
     """Array-API functions for these arrays; a short cut for NumPy and torch.
 
@@ -22,8 +28,7 @@ def namespace(*arrays: Array) -> Any:
     TypeError
         If they are no arrays, or of several libraries.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and all(isinstance(array, torch.Tensor) for array in arrays):
+    if all(is_torch(array) for array in arrays):
         import array_api_compat.torch as torch_namespace
 
         return torch_namespace

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from crossentropy._arrays import Array, device_of, namespace
+from crossentropy._arrays import Array, device_of, is_torch, namespace
 
 from ._contract import Rows, RowStatistics, Slopes
 
@@ -140,7 +140,5 @@ def _column(
 
 
 def _quiet(array: Array) -> contextlib.AbstractContextManager[None]:
-    """NumPy warns of inf − inf and log 0, which are ordinary here."""
-    if isinstance(array, np.ndarray):
-        return np.errstate(all="ignore")
-    return contextlib.nullcontext()
+    """NumPy, and what is built on it, warns of inf − inf and log 0, which are ordinary here."""
+    return contextlib.nullcontext() if is_torch(array) else np.errstate(all="ignore")
