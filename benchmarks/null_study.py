@@ -4,7 +4,7 @@ Seven candidates that are plain cross entropy under other seeds compete with it 
 tables, each a new draw of rows from scikit-learn's digits. Every winner is false. Holm's
 correction allows five in a hundred studies any verdict at all, better or worse.
 
-    python benchmarks/null_study.py [--tables 100] [--rows 250] [--jobs 2]
+    python benchmarks/null_study.py [--tables 100] [--rows 200] [--jobs 2]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def verdicts(table: int, rows: int) -> list[str]:
     """Return the verdicts of the fake candidates."""
     X, y = load_digits(return_X_y=True)
     X, y = resample(X, y, replace=False, n_samples=rows, random_state=table, stratify=y)
-    result = compare(X, y, losses=FAKES, epochs=10, seed=table, yardsticks=False, jobs=1)
+    result = compare(X, y, losses=FAKES, epochs=8, seed=table, yardsticks=False, jobs=1)
     assert result.protocol["comparisons"] == len(FAKES)
     return [row.difference["log_loss"].verdict for row in result.rows if row.kind == "loss"]
 
@@ -34,7 +34,7 @@ def verdicts(table: int, rows: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=int, default=100)
-    parser.add_argument("--rows", type=int, default=250)
+    parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
     options = parser.parse_args()
     start = time.perf_counter()

@@ -9,6 +9,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from crossentropy.calibration import TemperatureScaling
 
@@ -122,6 +125,11 @@ def test_it_is_an_estimator():
     scaling = TemperatureScaling(regularization=2.0)
     assert clone(scaling).get_params() == {"regularization": 2.0}
     assert scaling.set_params(regularization=3.0).regularization == 3.0
+    logits, y, _ = draw(6)
+    pipeline = make_pipeline(FunctionTransformer(), TemperatureScaling()).fit(logits, y)
+    plain = TemperatureScaling().fit(logits, y)
+    np.testing.assert_array_equal(pipeline.predict_proba(logits), plain.predict_proba(logits))
+    assert len(cross_val_score(TemperatureScaling(), logits, y, scoring="neg_log_loss")) == 5
     assert repr(scaling) == "TemperatureScaling(regularization=3.0)"
     with pytest.raises(ValueError, match="no parameter 'temperature'"):
         scaling.set_params(temperature=1)

@@ -10,7 +10,7 @@ optimizer.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class TemperatureScaling:
     array([[0.75, 0.25]])
     """
 
-    _estimator_type = "classifier"
+    _estimator_type = "classifier"  # for scikit-learn before 1.6
 
     beta_: float
     temperature_: float
@@ -159,6 +159,13 @@ class TemperatureScaling:
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        # only scikit-learn asks, so it is there to import
+        from sklearn.utils import ClassifierTags, Tags, TargetTags
+
+        target, classifier = TargetTags(required=True), ClassifierTags()
+        return Tags("classifier", target_tags=target, classifier_tags=classifier)
+
     def __repr__(self) -> str:
         return f"TemperatureScaling(regularization={self.regularization!r})"
 
@@ -215,9 +222,10 @@ class _Objective:
         self, logits: Array, codes: Array, weight: Array | None, regularization: float
     ) -> None:
         logits = np.asarray(logits, dtype=np.float64)
-        kept = np.arange(len(codes)) if weight is None else np.flatnonzero(weight)
+        weight = np.ones(len(codes)) if weight is None else np.asarray(weight, dtype=np.float64)
+        kept = np.flatnonzero(weight)
         if len(kept) < len(codes):
-            logits, codes, weight = logits[kept], codes[kept], cast("Array", weight)[kept]
+            logits, codes, weight = logits[kept], codes[kept], weight[kept]
         highest = logits.max(axis=1, keepdims=True)
         if not np.isfinite(highest).all():
             raise ValueError("logits must be numbers or minus infinity, not all of them that")
@@ -236,9 +244,7 @@ class _Objective:
             )
         self._allowed = None if np.isfinite(logits).all() else np.isfinite(logits)
         self._logits = logits if self._allowed is None else np.where(self._allowed, logits, 0.0)
-        self._share = (
-            np.full(len(codes), 1 / len(codes)) if weight is None else weight / weight.sum()
-        )
+        self._share = weight / weight.sum()
         self._target = float(self._share @ target)
         self._pull = regularization / len(codes)
 

@@ -82,7 +82,7 @@ def test_the_prior_of_deployment_weights_the_test_rows(mixed):
     rows = {row.name: row for row in compare(*mixed, **options).rows}
     share = np.mean(mixed[1] == "yes")
     cost = -(0.05 * np.log2(share) + 0.95 * np.log2(1 - share))
-    assert rows["base_rates"].scores["log_loss_raw"].mean == pytest.approx(cost, rel=0.02)
+    assert rows["base_rates"].scores["log_loss_raw"].mean == pytest.approx(cost, rel=0.05)
     entropy = -(0.05 * np.log2(0.05) + 0.95 * np.log2(0.95))
     assert rows["cross_entropy_corrected"].scores["log_loss"].mean < entropy
     assert rows["cross_entropy_corrected"].difference["log_loss"].mean < -0.2
@@ -149,6 +149,7 @@ def test_an_infinite_loss_is_reported_with_its_row(iris):
     assert X[row.infinite_row, 0] > 7.65
     assert y[row.infinite_row] == 2
     assert result.winner is None
+    assert f"gave a label probability zero, as in row {row.infinite_row}" in result.verdict
     assert result.rows[-1].infinite_row is None
     assert result.to_dict()["rows"][0]["scores"]["log_loss"] == {"mean": "inf", "sd": None}
 

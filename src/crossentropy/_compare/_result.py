@@ -15,6 +15,7 @@ from crossentropy.scores import ReliabilityCurve
 
 from . import _rows, _saved, _verdict
 from ._plan import Study
+from ._preparation import class_counts, shares
 from ._rows import Row
 from ._statistics import CONFIDENCE
 from ._study import SplitResult
@@ -139,14 +140,14 @@ def summarise(
 
 
 def _data(study: Study, name: str | None) -> dict[str, Any]:
-    counts = np.bincount(study.codes[study.known_rows], minlength=len(study.classes))
-    prior = counts / counts.sum()
+    known = study.known_rows
+    prior = shares(class_counts(study, known, study.codes[known]))
     return {
         "name": name,
-        "rows": len(study.known_rows),
+        "rows": len(known),
         "features": study.schema.width if study.schema else math.prod(study.X.shape[1:]),
         "classes": [str(label) for label in study.classes],
-        "class_counts": counts,
+        "class_counts": np.bincount(study.codes[known], minlength=len(study.classes)),
         "base_rate_entropy": -float(prior @ np.log2(prior)),
     }
 

@@ -28,6 +28,7 @@ def verdict(study: Study, results: Sequence[SplitResult], rows: Sequence[Row]) -
         _others(_with(rows, "better", but=winner), "saves", "save", " bits too", amounts=True),
         _others(_with(rows, "undecided"), "makes", "make", " no difference you could measure"),
         _others(_with(rows, "worse"), "does", "do", " worse"),
+        _impossible(rows),
         _correction(study, results, rows),
         _without_temperature(rows, winner),
         _yardstick(study, results, rows, winner or BASELINE),
@@ -91,8 +92,21 @@ def _others(
     named = [
         _short(row) + (f" ({_bits(row.difference['log_loss'])})" if amounts else "") for row in rows
     ]
-    listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
-    return f"{listed} {one if len(named) == 1 else many}{what}"
+    return f"{_listed(named)} {one if len(named) == 1 else many}{what}"
+
+
+def _impossible(rows: Sequence[Row]) -> str:
+    found = [
+        row for row in rows if row.kind in ("baseline", "loss") and row.infinite_row is not None
+    ]
+    if not found:
+        return ""
+    named = _listed([_short(row) for row in found])
+    return f"{named} gave a label probability zero, as in row {found[0].infinite_row}"
+
+
+def _listed(named: Sequence[str]) -> str:
+    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 
 def _correction(study: Study, results: Sequence[SplitResult], rows: Sequence[Row]) -> str:
@@ -136,7 +150,7 @@ def _yardstick(
     gap = difference_between(study, results, best.name, chosen, "log_loss")
     if gap.verdict != "better":
         return ""
-    return f"but {_short(best)} beats them all by {_bits(gap)}, so a better model matters more here"
+    return f"but {_short(best)} is better still by {_bits(gap)}: the model matters more here"
 
 
 def _bits(difference: Difference) -> str:
