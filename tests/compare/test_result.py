@@ -87,14 +87,14 @@ def test_the_verdict_in_words(several):
     sentence = verdict(several._study, several._results, rows)
     assert sentence.startswith(
         "Poly saves 0.50 ± 0.10 bits; focal (0.30 ± 0.10 bits) saves bits too; label smoothing "
-        "makes no difference you could measure; weighted by inverse frequency does worse"
+        "makes no difference you could measure; inverse-frequency weighting does worse"
     )
     assert sentence.count(".", sentence.index("worse")) >= 1
     assert sentence.endswith(".")
     even = told(several, focal=0, poly=0.01, smoothed=0, weighted=0, weighted_corrected=0)
     assert verdict(several._study, several._results, even).startswith(
         "Keep plain cross entropy, which no other loss measurably beats; focal, poly, label "
-        "smoothing and weighted by inverse frequency make no difference you could measure"
+        "smoothing and inverse-frequency weighting make no difference you could measure"
     )
 
 

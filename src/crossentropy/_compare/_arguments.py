@@ -108,19 +108,11 @@ def _labels(y: Any, name: str) -> Array:
             f"{name} lacks a label in row {int(missing.argmax())} and {int(missing.sum())} rows "
             "in all; drop the rows without a label"
         )
+    if values.dtype.kind == "O":
+        values = np.array(values.tolist())
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise ValueError(f"{name} is infinite in row {int(np.isinf(values).argmax())}")
-    if values.dtype.kind not in "Obiuf":
-        return values.astype(str)
-    if values.dtype.kind == "O":
-        numbers = np.array(values.tolist()) if not any(isinstance(v, str) for v in values) else None
-        same_type = len({type(value) for value in values}) == 1
-        return (
-            numbers
-            if numbers is not None and same_type and numbers.dtype.kind in "biuf"
-            else values.astype(str)
-        )
-    return values
+    return values if values.dtype.kind in "biuf" else values.astype(str)
 
 
 def _check_length(rows: int, values: Array, name: str) -> None:

@@ -99,14 +99,14 @@ _REMEDIES = {
         ),
         Candidate(
             "weighted",
-            "weighted by inverse frequency",
+            "inverse-frequency weighting",
             class_weight=inverse_frequency,
             arguments="weight=(counts.sum() / (len(counts) * counts)).float()",
             undo="-loss.weight.log()",
         ),
         Candidate(
             "class_balanced",
-            "class-balanced weights (beta = 0.9999)",
+            "class-balanced weighting (beta = 0.9999)",
             class_weight=class_balanced_weights,
             arguments="weight=class_balanced_weights(counts).float()",
             undo="-loss.weight.log()",
