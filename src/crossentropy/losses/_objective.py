@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from crossentropy._arrays import Array, device_of, namespace
 from crossentropy.rows import NOTHING, RowStatistics, Slopes
-
-if TYPE_CHECKING:
-    from ._base import Loss
 
 
 class Terms(NamedTuple):
@@ -17,6 +14,14 @@ class Terms(NamedTuple):
 
     value: Array
     slopes: Slopes
+
+
+class Rule(Protocol):
+    """What an objective needs of a loss."""
+
+    def terms(self, row: RowStatistics) -> Terms:
+        """Value and slopes by row."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Objective:
         Rows with this target weigh nothing.
     """
 
-    loss: Loss
+    loss: Rule
     classes: int
     class_weight: Array | None = None
     label_smoothing: float = 0.0
