@@ -10,13 +10,13 @@ import functools
 import warnings
 from collections.abc import Callable
 
+import torch
+from harness import interleaved, markdown, peak_bytes
 from torch.nn import functional
 
 import crossentropy
-import torch
 from crossentropy import losses, rows
 from crossentropy.torch import cross_entropy
-from harness import interleaved, markdown, peak_bytes
 
 SIZES = [
     (32, 2),

@@ -5,8 +5,8 @@ from typing import Any
 
 import mpmath
 import numpy as np
-
 import torch
+
 from crossentropy.rows import RowStatistics
 
 DIGITS = 60

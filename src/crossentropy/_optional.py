@@ -28,5 +28,6 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is None or error.name.split(".")[0] != package:
             raise  # the package is there, something that it needs is not
         raise ImportError(
-            f"this needs {package}, which is not installed; run: pip install 'crossentropy[{extra}]'"
+            f"this needs {package}, which is not installed; run: "
+            f"pip install 'crossentropy[{extra}]'"
         ) from error

@@ -1,9 +1,9 @@
 """Every route from value to derivative: eager, transformed, compiled, of any order."""
 
 import pytest
+import torch
 from torch.autograd import forward_ad
 
-import torch
 from crossentropy.torch import _operators, cross_entropy
 from tests.table import every_loss
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from torch.nn import functional
 
-import torch
 from crossentropy import losses
 from crossentropy.torch import CrossEntropyLoss, cross_entropy
 from tests.table import CLASSES, every_loss

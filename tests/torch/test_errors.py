@@ -1,9 +1,9 @@
 """Torch's errors for torch's arguments, and one clear sentence for ours."""
 
 import pytest
+import torch
 from torch.nn import functional
 
-import torch
 from crossentropy.torch import CrossEntropyLoss, cross_entropy
 
 LOGITS, TARGET = torch.zeros(3, 4), torch.zeros(3).long()

@@ -5,11 +5,11 @@ they are supported they must raise.
 """
 
 import pytest
+import torch
 from torch.nn import functional
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.common_modules import module_db
 
-import torch
 from crossentropy.torch import CrossEntropyLoss, cross_entropy
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

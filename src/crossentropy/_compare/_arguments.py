@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crossentropy._errors import InputError
 from crossentropy._optional import require
 
 from ._candidates import candidates
@@ -83,15 +84,15 @@ def _check_options(
         ("seed", seed, 0),
     ):
         if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+            raise InputError(f"{name} must be at least {least}, got {value}")
     if head not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
+        raise InputError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
     if not 0 <= label_noise < 1:
-        raise ValueError(
+        raise InputError(
             f"label_noise is the share of labels to change, from 0 to below 1; got {label_noise}"
         )
     if long_tail is not None and not 1 <= long_tail < np.inf:
-        raise ValueError(
+        raise InputError(
             "long_tail is the ratio of the largest to the smallest class, at least 1; "
             f"got {long_tail}"
         )
@@ -101,29 +102,29 @@ def _labels(y: Any, name: str) -> Array:
     """Labels as numbers, booleans or text."""
     values = np.asarray(y)
     if values.ndim != 1:
-        raise ValueError(f"{name} must have one label per row, shape (n_rows,); got {values.shape}")
+        raise InputError(f"{name} must have one label per row, shape (n_rows,); got {values.shape}")
     missing = np.asarray(require("pandas", "cli").isna(values))
     if missing.any():
-        raise ValueError(
+        raise InputError(
             f"{name} lacks a label in row {int(missing.argmax())} and {int(missing.sum())} rows "
             "in all; drop the rows without a label"
         )
     if values.dtype.kind == "O":
         values = np.array(values.tolist())
     if values.dtype.kind == "f" and np.isinf(values).any():
-        raise ValueError(f"{name} is infinite in row {int(np.isinf(values).argmax())}")
+        raise InputError(f"{name} is infinite in row {int(np.isinf(values).argmax())}")
     return values if values.dtype.kind in "biuf" else values.astype(str)
 
 
 def _check_length(rows: int, values: Array, name: str) -> None:
     if len(values) != rows:
-        raise ValueError(f"X has {rows} rows but {name} has {len(values)}; they must match")
+        raise InputError(f"X has {rows} rows but {name} has {len(values)}; they must match")
 
 
 def _check_classes(classes: Array, codes: Array, needed: int) -> None:
     if len(classes) < 2:
         held = f"only the class {_shown(classes[0])}" if len(classes) else "no rows"
-        raise ValueError(f"y holds {held}; a comparison needs at least two classes")
+        raise InputError(f"y holds {held}; a comparison needs at least two classes")
     counts = np.bincount(codes)
     small = int(counts.argmin())
     if counts[small] >= needed:
@@ -137,7 +138,7 @@ def _check_classes(classes: Array, codes: Array, needed: int) -> None:
             "it into classes first"
         )
     rows = "1 row" if counts[small] == 1 else f"{counts[small]} rows"
-    raise ValueError(
+    raise InputError(
         f"class {_shown(classes[small])} has {rows}, fewer than the {needed} that "
         f"{'folds' if needed > 2 else 'two parts'} need; {advice}"
     )
@@ -150,12 +151,12 @@ def _shown(label: Any) -> str:
 def _features(X: Any, model: Any) -> tuple[Schema | None, Any]:
     """Schema and tidy table, or None and float32 inputs for the user's network."""
     if hasattr(X, "tocsr"):
-        raise ValueError("X is a sparse matrix; pass a dense one, X.toarray(), or a DataFrame")
+        raise InputError("X is a sparse matrix; pass a dense one, X.toarray(), or a DataFrame")
     if model is not None:
         return None, _network_inputs(X)
     X = X if hasattr(X, "columns") else np.asarray(X)
     if X.ndim != 2 or X.shape[1] == 0:
-        raise ValueError(
+        raise InputError(
             f"X must be a table of shape (n_rows, n_features), got {X.shape}; for images and the "
             "like pass a network as model="
         )
@@ -167,12 +168,12 @@ def _network_inputs(X: Any) -> Array:
     try:
         values = np.asarray(X, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"X must be a numeric array where model= is given ({error})") from None
+        raise InputError(f"X must be a numeric array where model= is given ({error})") from None
     if values.ndim < 2:
-        raise ValueError(f"X must have shape (n_rows, ...), got {values.shape}")
+        raise InputError(f"X must have shape (n_rows, ...), got {values.shape}")
     finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if not finite.all():
-        raise ValueError(
+        raise InputError(
             f"X is not finite in row {int(finite.argmin())}; fill gaps before they reach model="
         )
     return values
@@ -183,11 +184,11 @@ def _weight(sample_weight: Any, rows: int, name: str = "sample_weight") -> Array
         return None
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},), one per row; got {weight.shape}")
+        raise InputError(f"{name} must have shape ({rows},), one per row; got {weight.shape}")
     bad = ~(np.isfinite(weight) & (weight > 0))
     if bad.any():
         row = int(bad.argmax())
-        raise ValueError(f"{name} must be positive; it is {weight[row]:g} in row {row}; drop it")
+        raise InputError(f"{name} must be positive; it is {weight[row]:g} in row {row}; drop it")
     return weight
 
 
@@ -196,14 +197,14 @@ def _groups(groups: Any, rows: int, needed: int) -> Array | None:
         return None
     values = np.asarray(groups)
     if values.shape != (rows,):
-        raise ValueError(f"groups must have shape ({rows},), one per row; got {values.shape}")
+        raise InputError(f"groups must have shape ({rows},), one per row; got {values.shape}")
     if np.asarray(require("pandas", "cli").isna(values)).any():
-        raise ValueError("groups has missing values; give every row a group")
+        raise InputError("groups has missing values; give every row a group")
     codes = np.unique(
         values.astype(str) if values.dtype.kind == "O" else values, return_inverse=True
     )[1]
     if codes.max() + 1 < needed:
-        raise ValueError(
+        raise InputError(
             f"groups holds {codes.max() + 1} groups, fewer than the {needed} folds that keep them "
             "together; use fewer folds"
         )
@@ -216,19 +217,19 @@ def _prior(deploy_prior: Any, classes: Array) -> Array | None:
     if isinstance(deploy_prior, Mapping):
         by_name = {str(label): share for label, share in deploy_prior.items()}
         if set(by_name) != {str(label) for label in classes}:
-            raise ValueError(
+            raise InputError(
                 f"deploy_prior must have the classes {', '.join(map(str, classes))}; "
                 f"got {', '.join(by_name)}"
             )
         deploy_prior = [by_name[str(label)] for label in classes]
     prior = np.asarray(deploy_prior, dtype=np.float64)
     if prior.shape != classes.shape:
-        raise ValueError(
+        raise InputError(
             f"deploy_prior must have a share for each of the {len(classes)} classes, in the "
             f"sorted order of their labels; got shape {prior.shape}"
         )
     if not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
-        raise ValueError(f"deploy_prior must be positive and sum to 1; got {prior.tolist()}")
+        raise InputError(f"deploy_prior must be positive and sum to 1; got {prior.tolist()}")
     normalised: Array = prior / prior.sum()
     return normalised
 
@@ -238,16 +239,16 @@ def _with_test(
 ) -> tuple[Any, Array, Array | None]:
     """Append the test rows."""
     if not isinstance(test, tuple) or len(test) not in (2, 3):
-        raise ValueError("test must be a tuple (X_test, y_test) or (X_test, y_test, sample_weight)")
+        raise InputError("test must be a tuple (X_test, y_test) or (X_test, y_test, sample_weight)")
     X_test = _network_inputs(test[0]) if schema is None else schema.tidy(test[0])
     labels = _labels(test[1], "y_test")
     _check_length(len(X_test), labels, "the y of the test rows")
     if len(labels) == 0:
-        raise ValueError("there are no test rows")
+        raise InputError("there are no test rows")
     unknown = ~np.isin(labels, classes)
     if unknown.any():
         row = int(unknown.argmax())
-        raise ValueError(
+        raise InputError(
             f"the test rows hold the class {_shown(labels[row])} (row {row}), which the training "
             "rows lack; drop such rows"
         )
@@ -270,10 +271,10 @@ def _check_model(study: Study) -> None:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         network = study.factory(len(study.classes))
         if not isinstance(network, torch.nn.Module):
-            raise ValueError(
+            raise InputError(
                 "model must be a function from the number of classes to a torch module; it "
                 f"returned {type(network).__name__}"
             )
         got = tuple(network.eval()(torch.from_numpy(study.X[:2])).shape)
     if got != wanted:
-        raise ValueError(f"model must map 2 rows to logits of shape {wanted}; it returned {got}")
+        raise InputError(f"model must map 2 rows to logits of shape {wanted}; it returned {got}")

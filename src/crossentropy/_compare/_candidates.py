@@ -7,7 +7,6 @@ class prior that the trained logits stand for, which is what the exact correctio
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossentropy import losses
+from crossentropy._errors import InputError, closest
 from crossentropy.losses import Loss, class_balanced_weights, logit_adjustment
 
 PerClass = Callable[[NDArray[Any]], NDArray[Any]]  # of the counts of the classes, (C,) -> (C,)
@@ -136,13 +136,13 @@ def candidates(wanted: Iterable[str | Loss | Candidate] | None) -> list[Candidat
         If a name is unknown, or two candidates have the same one.
     """
     if isinstance(wanted, str):
-        raise ValueError(f"losses must be a list of names, got the string {wanted!r}")
+        raise InputError(f"losses must be a list of names, got the string {wanted!r}")
     made = [_candidate(item) for item in (DEFAULT_LOSSES if wanted is None else wanted)]
     made = [_candidate(BASELINE), *(item for item in made if item.name != BASELINE)]
     names = [item.name for item in made]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"the loss {name!r} is asked for twice; name each loss once")
+            raise InputError(f"the loss {name!r} is asked for twice; name each loss once")
     return made
 
 
@@ -155,9 +155,7 @@ def _candidate(item: str | Loss | Candidate) -> Candidate:
         return _REMEDIES[item]
     if item in losses.available():
         return _of_loss(losses.get(item))
-    close = difflib.get_close_matches(item, available(), n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(f"unknown loss {item!r}; {hint}there are {', '.join(available())}")
+    raise InputError(f"unknown loss {item!r}; {closest(item, available())}")
 
 
 def _of_loss(loss: Loss) -> Candidate:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from crossentropy._errors import InputError
+
 from ._plan import Study
 from ._preprocessing import make_preprocessor, take, transform
 from ._readout import Part
@@ -93,7 +95,7 @@ def divide(study: Study, rows: Array, parts: int, seed: int) -> list[tuple[Array
     else:
         parts = min(parts, len(np.unique(groups)))
         if parts < 2:
-            raise ValueError(
+            raise InputError(
                 "the training rows of a fold belong to one group, so none can be set aside for "
                 "validation; use more folds, or leave groups out"
             )

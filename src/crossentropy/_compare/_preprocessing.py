@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossentropy._errors import InputError
 from crossentropy._optional import require
 
 Array = NDArray[Any]
@@ -46,7 +47,7 @@ class Schema:
         names = [str(name) for name in X.columns]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the table has two columns named {twice!r}; rename one of them")
+            raise InputError(f"the table has two columns named {twice!r}; rename one of them")
         numeric = [
             name
             for name, dtype in zip(names, X.dtypes, strict=True)
@@ -69,11 +70,11 @@ class Schema:
             return self._tidy_array(X)
         pandas = require("pandas", "cli")
         if not hasattr(X, "columns"):
-            raise ValueError(f"X must be a table with the columns {', '.join(self.names)}")
+            raise InputError(f"X must be a table with the columns {', '.join(self.names)}")
         X = X.set_axis([str(name) for name in X.columns], axis=1)
         absent = [name for name in self.names if name not in X.columns]
         if absent:
-            raise ValueError(f"the table lacks the column {absent[0]!r}")
+            raise InputError(f"the table lacks the column {absent[0]!r}")
         columns = {name: _numbers(X[name]) for name in self.numeric}
         columns |= {name: _text(X[name]) for name in self.categorical}
         return pandas.DataFrame(columns, index=range(len(X)))
@@ -82,11 +83,11 @@ class Schema:
         try:
             values = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise InputError(
                 f"X must be numeric or a pandas DataFrame, which may hold text ({error})"
             ) from None
         if values.ndim != 2 or values.shape[1] != self.width:
-            raise ValueError(f"X must have shape (n_rows, {self.width}), got {values.shape}")
+            raise InputError(f"X must have shape (n_rows, {self.width}), got {values.shape}")
         if np.isinf(values).any():
             row, column = np.argwhere(np.isinf(values))[0]
             raise _infinite(f"column {column}", row)
@@ -99,7 +100,7 @@ def _numbers(column: Any) -> Array:
             column = column.astype("int64").where(column.notna())
         values: Array = column.astype("float64").to_numpy(na_value=math.nan)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"column {column.name!r} should hold numbers: {error}") from None
+        raise InputError(f"column {column.name!r} should hold numbers: {error}") from None
     if np.isinf(values).any():
         raise _infinite(f"column {column.name!r}", int(np.isinf(values).argmax()))
     return values
@@ -110,8 +111,8 @@ def _text(column: Any) -> Any:
     return text.where(column.notna(), math.nan).to_numpy()
 
 
-def _infinite(column: str, row: int) -> ValueError:
-    return ValueError(
+def _infinite(column: str, row: int) -> InputError:
+    return InputError(
         f"{column} of X is infinite in row {row}; replace infinities by numbers, or by missing "
         "values, which are imputed"
     )

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from crossentropy._config import __version__
+from crossentropy._errors import InputError
 from crossentropy._optional import require
 from crossentropy.scores import softmax
 
@@ -43,10 +44,10 @@ _FORMAT = 1
 def check_directory(directory: Path, *, force: bool) -> None:
     """Refuse a directory that already holds results, or a path that is no directory."""
     if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory} is a file; name a directory for the results")
+        raise InputError(f"{directory} is a file; name a directory for the results")
     held = [name for name in (RESULTS, PREDICTIONS, MODEL) if (directory / name).exists()]
     if held and not force:
-        raise ValueError(
+        raise InputError(
             f"{directory} already holds {' and '.join(held)}; choose another directory, or force "
             "to replace them"
         )
@@ -116,13 +117,15 @@ class SavedModel:
         Labels of the columns.
     loss : str
         Name of the row of the result that it comes from.
+    schema : Schema or None
+        Of the tables it takes; None where a network of the user's own takes X as it is.
     """
 
     classes_: Array
     loss: str
+    schema: Schema | None
     _network: torch.nn.Module
     _readout: Readout
-    _schema: Schema | None
     _preprocessor: Any
 
     def predict_proba(self, X: Any) -> Array:
@@ -143,10 +146,10 @@ class SavedModel:
         ValueError
             If columns are missing or hold something else than in training.
         """
-        if self._schema is None:
+        if self.schema is None:
             inputs = np.asarray(X, dtype=np.float32)
         else:
-            inputs = transform(self._preprocessor, self._schema.tidy(X))
+            inputs = transform(self._preprocessor, self.schema.tidy(X))
         return softmax(self._readout.calibrated(predict(self._network, inputs)))
 
     def predict(self, X: Any) -> Array:
@@ -181,17 +184,17 @@ def load_model(
     if (place / MODEL / _DESCRIPTION).exists():
         place = place / MODEL
     if not (place / _DESCRIPTION).exists():
-        raise ValueError(f"{directory} holds no model; name a directory that compare wrote")
+        raise InputError(f"{directory} holds no model; name a directory that compare wrote")
     with _readable(place / _DESCRIPTION) as path:
         said = json.loads(path.read_text(encoding="utf-8"))
         if said["format"] != _FORMAT:
-            raise ValueError(f"format {said['format']}, and this version reads {_FORMAT}")
+            raise InputError(f"format {said['format']}, and this version reads {_FORMAT}")
         readout = Readout(np.array(said["before"]), said["beta"], np.array(said["after"]))
         schema = None if said["schema"] is None else Schema(**said["schema"])
         classes = np.array(said["classes"])
         head, inputs = said["head"], said["inputs"]
     if head is None and model is None:
-        raise ValueError(
+        raise InputError(
             "this model is of your own architecture: pass the factory that compare was given as "
             "model="
         )
@@ -200,7 +203,7 @@ def load_model(
         network.load_state_dict(require("safetensors.torch", "cli").load_file(path))
     with _readable(place / _PREPROCESSING) as path:
         preprocessor = require("skops.io", "cli").load(path, trusted=_TRUSTED)
-    return SavedModel(classes, said["loss"], network, readout, schema, preprocessor)
+    return SavedModel(classes, said["loss"], schema, network, readout, preprocessor)
 
 
 @contextlib.contextmanager
@@ -220,4 +223,4 @@ def _readable(path: Path) -> Iterator[Path]:
         yield path
     except Exception as error:  # each format has its own errors, and all mean the same
         reason = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({error})"
-        raise ValueError(f"{path} {reason}; save the model again") from error
+        raise InputError(f"{path} {reason}; save the model again") from error

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from crossentropy._errors import InputError
+
 from ._candidates import BASELINE, Candidate
 from ._heads import make_head
 from ._plan import CORRECTED, Study
@@ -78,7 +80,7 @@ def run_splits(
     """Run the splits, and say whether Ctrl-C ended that; what is finished is kept."""
     jobs = min(joblib.cpu_count() if jobs is None else jobs, len(splits))
     if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {jobs}")
+        raise InputError(f"jobs must be at least 1, got {jobs}")
     report = progress or (lambda done, planned: None)
     report(0, len(splits))
     results: list[SplitResult] = []

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crossentropy._errors import InputError
 from crossentropy.scores import log_loss
 from crossentropy.torch import CrossEntropyLoss
 
@@ -78,7 +79,7 @@ def train(
             runs.append(_run(candidate, make_model(), fit, valid, counts, learning_rate, epochs))
     best = min(runs, key=lambda run: min(run.choice.curve))
     if np.isnan(predict(best.model, valid.X)).any():
-        raise ValueError(
+        raise InputError(
             f"training with {candidate.label} broke down at every learning rate: the network's "
             "output is not a number; check the scale of X and the network"
         )

@@ -1,9 +1,10 @@
 """The one reader of files: tables and arrays in, checked data sets out.
 
-Whatever is wrong with a file is said in one sentence by a `TableError`: what was
+Whatever is wrong with a file is said in one sentence by an `InputError`: what was
 found, what was wanted, what to do.
 """
 
+from crossentropy._errors import InputError
 from crossentropy._tables._dataset import (
     SAMPLES,
     Dataset,
@@ -11,14 +12,12 @@ from crossentropy._tables._dataset import (
     load_features,
     load_sample,
 )
-from crossentropy._tables._errors import TableError, closest
 from crossentropy._tables._files import read_arrays, read_table
 
 __all__ = [
     "SAMPLES",
     "Dataset",
-    "TableError",
-    "closest",
+    "InputError",
     "load_dataset",
     "load_features",
     "load_sample",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossentropy._errors import InputError
 from crossentropy._optional import require
-from crossentropy._tables._errors import TableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def labels(values: Any, name: str) -> NDArray[Any]:
         fraction = column % 1 != 0
         if fraction.any():
             row = int(fraction.argmax())
-            raise TableError(
+            raise InputError(
                 f"column {name!r} holds {column.iloc[row]} in row {row + 1}: class labels are "
                 "strings, integers or booleans; choose another column or turn it into classes"
             )
@@ -41,7 +41,7 @@ def labels(values: Any, name: str) -> NDArray[Any]:
         return np.asarray(column, dtype=np.str_)
     if column.dtype == "category":
         return labels(np.asarray(column), name)
-    raise TableError(
+    raise InputError(
         f"column {name!r} holds {column.dtype} values: class labels are strings, integers or "
         "booleans; convert it"
     )
@@ -51,12 +51,12 @@ def weights(values: Any, name: str) -> NDArray[np.float64]:
     """Return weights: finite and positive."""
     column = _series(values)
     if not _is_number(column):
-        raise TableError(f"weights column {name!r} holds text; weights are numbers")
+        raise InputError(f"weights column {name!r} holds text; weights are numbers")
     result = np.asarray(column, dtype=np.float64)
     bad = ~(np.isfinite(result) & (result > 0))
     if bad.any():
         row = int(bad.argmax())
-        raise TableError(
+        raise InputError(
             f"weights column {name!r} holds {result[row]} in row {row + 1}; weights are positive: "
             "repair it, or delete the row if it shall not count"
         )
@@ -73,15 +73,15 @@ def groups(values: Any, name: str) -> NDArray[Any]:
 def check_array(values: NDArray[Any], name: str) -> NDArray[Any]:
     """Return features given as an array: two axes, floating point, none of them infinite."""
     if values.ndim != 2 or values.shape[1] == 0:
-        raise TableError(f"array {name!r} has shape {values.shape}; wanted (rows, features)")
+        raise InputError(f"array {name!r} has shape {values.shape}; wanted (rows, features)")
     if values.dtype.kind not in "biuf":
-        raise TableError(f"array {name!r} holds {values.dtype} values; wanted numbers")
+        raise InputError(f"array {name!r} holds {values.dtype} values; wanted numbers")
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
     infinite = np.isinf(values)
     if infinite.any():
         row, column = np.unravel_index(infinite.argmax(), values.shape)
-        raise TableError(
+        raise InputError(
             f"array {name!r} holds {values[row, column]} in row {row + 1}, column {column + 1}; "
             "replace infinite values by numbers or by NaN (missing)"
         )
@@ -98,19 +98,19 @@ def check_features(frame: pd.DataFrame) -> pd.DataFrame:
         if is_text(column):
             continue
         if column.dtype.kind in "mM" or _holds_times(column):
-            raise TableError(
+            raise InputError(
                 f"column {name!r} holds dates or times; drop it, or turn it into numbers "
                 "(such as days since a date)"
             )
         if not _is_number(column):
-            raise TableError(
+            raise InputError(
                 f"column {name!r} holds {_kind(column)}, neither numbers nor text; "
                 "drop it or convert it"
             )
         infinite = np.isinf(np.asarray(column, dtype=np.float64))
         if infinite.any():
             row = int(infinite.argmax())
-            raise TableError(
+            raise InputError(
                 f"column {name!r} holds {column.iloc[row]} in row {row + 1}; "
                 "replace infinite values by numbers, or leave them empty (missing)"
             )
@@ -123,13 +123,13 @@ def check_informative(frame: pd.DataFrame) -> None:
     for name in frame.columns:
         column = frame[name].dropna()
         if column.empty:
-            raise TableError(f"column {name!r} holds no value at all; drop it")
+            raise InputError(f"column {name!r} holds no value at all; drop it")
         if not is_text(column) or column.dtype == "category":
             continue
         words = pd.to_numeric(column, errors="coerce").isna()
         if 1 - words.mean() >= _MEANT_AS_NUMBERS:
             row = words.idxmax()
-            raise TableError(
+            raise InputError(
                 f"column {name!r} holds {column[row]!r} in row {row + 1} but numbers almost "
                 "everywhere else; leave missing values empty, or, if the numbers are names of "
                 "categories, save the table as Parquet with a categorical column"
@@ -163,4 +163,4 @@ def _kind(column: pd.Series[Any]) -> str:
 def _refuse_missing(column: pd.Series[Any], name: str, remedy: str) -> None:
     missing = column.isna()
     if missing.any():
-        raise TableError(f"column {name!r} is empty in row {int(missing.argmax()) + 1}; {remedy}")
+        raise InputError(f"column {name!r} is empty in row {int(missing.argmax()) + 1}; {remedy}")

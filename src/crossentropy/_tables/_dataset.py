@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from crossentropy._errors import InputError, closest
 from crossentropy._optional import require
 from crossentropy._tables import _columns
-from crossentropy._tables._errors import TableError, closest
 from crossentropy._tables._files import read_arrays, read_table
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def load_sample(name: str) -> Dataset:
         One of `SAMPLES`.
     """
     if name not in SAMPLES:
-        raise TableError(f"there is no sample {name!r}: {closest(name, SAMPLES)}")
+        raise InputError(f"there is no sample {name!r}: {closest(name, SAMPLES)}")
     bunch = getattr(require("sklearn.datasets", "cli"), SAMPLES[name])(as_frame=True)
     y = np.asarray(bunch.target_names)[bunch.target]
     return Dataset(bunch.data, y, None, None, name)
@@ -97,7 +97,7 @@ def load_dataset(
 
     Raises
     ------
-    TableError
+    InputError
         If anything is not as it should be, with what to do about it.
     """
     path = Path(path)
@@ -108,7 +108,7 @@ def load_dataset(
     target = target or ("y" if isinstance(source, dict) else None)
     with _naming(path):
         if target is None:
-            raise TableError(f"say with --target what holds the labels: {closest('', source)}")
+            raise InputError(f"say with --target what holds the labels: {closest('', source)}")
         roles = [name for name in (target, weights, groups) if name is not None]
         _check_names(source, roles, drop)
         if like is None:
@@ -144,7 +144,7 @@ def load_features(
 
     Raises
     ------
-    TableError
+    InputError
         If a column is absent or holds what the model cannot take.
     """
     path = Path(path)
@@ -158,8 +158,8 @@ def _naming(path: Path) -> Iterator[None]:
     """Begin what is said about the columns of a file with its name."""
     try:
         yield
-    except TableError as error:
-        raise TableError(f"{path.name!r}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path.name!r}: {error}") from error
 
 
 def _read(path: Path, text: Collection[str]) -> Source:
@@ -176,13 +176,13 @@ def _schema(data: Dataset) -> tuple[list[str] | None, set[str]]:
 
 def _check_names(source: Source, roles: Collection[str], drop: Collection[str]) -> None:
     if drop and isinstance(source, dict):
-        raise TableError("an NPZ file holds arrays, so there is no column to drop")
+        raise InputError("an NPZ file holds arrays, so there is no column to drop")
     for name in (*roles, *drop):
         if name not in source:
-            raise TableError(f"no column {name!r}: {closest(name, source)}")
+            raise InputError(f"no column {name!r}: {closest(name, source)}")
     for name in roles:
         if (*roles, *drop).count(name) > 1:
-            raise TableError(f"column {name!r} was given two uses; it can have only one")
+            raise InputError(f"column {name!r} was given two uses; it can have only one")
 
 
 def _training_features(source: Source, others: Collection[str]) -> pd.DataFrame | NDArray[Any]:
@@ -190,7 +190,7 @@ def _training_features(source: Source, others: Collection[str]) -> pd.DataFrame 
         return _array(source)
     X = source[[name for name in source if name not in others]]
     if X.shape[1] == 0:
-        raise TableError("no column is left to learn from; drop fewer")
+        raise InputError("no column is left to learn from; drop fewer")
     _columns.check_informative(X)
     return _columns.check_features(X)
 
@@ -201,16 +201,16 @@ def _known_features(
     """Take the features that training had, in its order; text only where it had text."""
     if isinstance(source, dict) != (names is None):
         kinds = ("an array (NPZ)", "a table") if names is None else ("a table", "an array (NPZ)")
-        raise TableError(
+        raise InputError(
             f"this is {kinds[1]}, the training data was {kinds[0]}; give the same kind"
         )
     if isinstance(source, dict) or names is None:
         return _array(source)
     for name in names:
         if name not in source:
-            raise TableError(f"no feature {name!r}: {closest(name, source)}")
+            raise InputError(f"no feature {name!r}: {closest(name, source)}")
         if _columns.is_text(source[name]) and name not in text:
-            raise TableError(
+            raise InputError(
                 f"column {name!r} holds text such as "
                 f"{source[name].dropna().iloc[0]!r} where the training data has numbers; "
                 "leave missing values empty"
@@ -220,13 +220,13 @@ def _known_features(
 
 def _array(arrays: Any) -> NDArray[Any]:
     if "X" not in arrays:
-        raise TableError(f"no array 'X' of features: {closest('X', arrays)}")
+        raise InputError(f"no array 'X' of features: {closest('X', arrays)}")
     return _columns.check_array(arrays["X"], "X")
 
 
 def _one_per_row(values: Any, name: str, rows: int) -> Any:
     if np.shape(values) != (rows,):
-        raise TableError(
+        raise InputError(
             f"array {name!r} has shape {np.shape(values)}; wanted one value for each of {rows} rows"
         )
     return values

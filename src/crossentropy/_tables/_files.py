@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossentropy._errors import InputError
 from crossentropy._optional import require
-from crossentropy._tables._errors import TableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,13 +30,13 @@ def read_table(path: str | Path, *, text: Collection[str] = ()) -> pd.DataFrame:
 
     Raises
     ------
-    TableError
+    InputError
         If the file is missing, unreadable, empty, ragged or has two columns of one name.
     """
     path = existing(path)
     read = _READERS.get(path.suffix.lower())
     if read is None:
-        raise TableError(
+        raise InputError(
             f"{path.name!r} is not a table: wanted a file ending in {', '.join(_READERS)}"
         )
     pa = require("pyarrow", "cli")
@@ -44,9 +44,9 @@ def read_table(path: str | Path, *, text: Collection[str] = ()) -> pd.DataFrame:
         table = read(path, text)
         _check_shape(table, path)
     except UnicodeDecodeError as error:
-        raise TableError(f"{path.name!r} is not UTF-8 text; save it as UTF-8") from error
+        raise InputError(f"{path.name!r} is not UTF-8 text; save it as UTF-8") from error
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path.name!r} cannot be read: {_why(error, path)}") from error
+        raise InputError(f"{path.name!r} cannot be read: {_why(error, path)}") from error
     frame: pd.DataFrame = _plain(table).to_pandas(ignore_metadata=True, date_as_object=False)
     return frame
 
@@ -56,7 +56,7 @@ def read_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
 
     Raises
     ------
-    TableError
+    InputError
         If the file is missing, is no NPZ file, is truncated or holds pickled objects.
     """
     path = existing(path)
@@ -64,7 +64,7 @@ def read_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise TableError(
+        raise InputError(
             f"{path.name!r} cannot be read as NPZ: wanted what numpy.savez(path, X=X, y=y) writes, "
             "with arrays of numbers or text and no Python objects"
         ) from error
@@ -74,9 +74,9 @@ def existing(path: str | Path) -> Path:
     """Return the path of a file that is there."""
     path = Path(path)
     if path.is_dir():
-        raise TableError(f"{str(path)!r} is a directory; give the file inside it")
+        raise InputError(f"{str(path)!r} is a directory; give the file inside it")
     if not path.is_file():
-        raise TableError(f"there is no file {str(path)!r}; check its name and where you are")
+        raise InputError(f"there is no file {str(path)!r}; check its name and where you are")
     return path
 
 
@@ -91,7 +91,7 @@ def _read_csv(path: Path, text: Collection[str], delimiter: str = ",") -> Any:
     )
     for field in table.schema:
         if pa.types.is_binary(field.type):
-            raise TableError(
+            raise InputError(
                 f"{path.name!r}: column {field.name!r} is not UTF-8 text; save it as UTF-8"
             )
     return table
@@ -143,9 +143,9 @@ def _check_shape(table: Any, path: Path) -> None:
     names = table.column_names
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise TableError(f"{path.name!r} has two columns named {twice!r}; rename one of them")
+        raise InputError(f"{path.name!r} has two columns named {twice!r}; rename one of them")
     if table.num_rows == 0:
-        raise TableError(f"{path.name!r} is empty: it has column names but no row")
+        raise InputError(f"{path.name!r} is empty: it has column names but no row")
 
 
 def _plain(table: Any) -> Any:

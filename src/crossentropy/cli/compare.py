@@ -12,6 +12,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from crossentropy._errors import InputError
 from crossentropy._tables import SAMPLES, load_dataset, load_sample
 from crossentropy.cli._files import refuse_unwritable, replacing
 from crossentropy.cli._terminal import progress, show
@@ -132,7 +133,7 @@ def compare(
                 name=dataset.name,
                 **protocol,
             )
-    except ValueError as error:  # how the reader and the study speak of input they cannot use
+    except InputError as error:  # how the reader and the study speak of input they cannot use
         raise click.ClickException(str(error)) from error
     result.save(out, force=force, command=command)
     return _hand_over(result.to_dict(command=command, saved=True), out, as_json=as_json)
@@ -161,7 +162,7 @@ def _prior(text: str, y: NDArray[Any]) -> dict[str, float] | None:
         try:
             prior[label] = float(share)
         except ValueError:
-            raise ValueError(
+            raise InputError(
                 f"--deploy-prior {part!r} is no class=probability; wanted train, uniform, or one "
                 "probability for each class, as in yes=0.1,no=0.9"
             ) from None

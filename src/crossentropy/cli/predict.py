@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crossentropy._compare import load_model
+from crossentropy._errors import InputError
 from crossentropy._optional import require
 from crossentropy._tables import load_features
 from crossentropy.cli._files import refuse_existing, replacing
@@ -39,7 +40,7 @@ def predict(model: Path, data: str, out: Path | None, force: bool) -> None:
         refuse_existing(out, force=force)
     try:
         frame = _probabilities(model, data)
-    except ValueError as error:  # how the reader and the model speak of input they cannot use
+    except InputError as error:  # how the reader and the model speak of input they cannot use
         raise click.ClickException(str(error)) from error
     if out is None:
         frame.to_csv(sys.stdout, index=False, lineterminator="\n")
@@ -53,7 +54,7 @@ def predict(model: Path, data: str, out: Path | None, force: bool) -> None:
 
 def _probabilities(model: Path, data: str) -> pd.DataFrame:
     saved = load_model(model)
-    schema = saved._schema
+    schema = saved.schema
     assert schema is not None, "only a network of the user's own takes X as it is"
     X = load_features(data, names=schema.names or None, text=schema.categorical)
     frame: pd.DataFrame = require("pandas", "cli").DataFrame(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 
+from crossentropy._errors import InputError
+
 
 def at_least(low: float, **parameters: float) -> None:
     """Raise ValueError unless every parameter is a finite number ≥ low."""
     for name, value in parameters.items():
         if not (math.isfinite(value) and value >= low):
-            raise ValueError(f"{name} must be a number of at least {low}, got {value}")
+            raise InputError(f"{name} must be a number of at least {low}, got {value}")
 
 
 def between(low: float, high: float, **parameters: float) -> None:
     """Raise ValueError unless every parameter lies in [low, high]."""
     for name, value in parameters.items():
         if not low <= value <= high:
-            raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
+            raise InputError(f"{name} must lie in [{low}, {high}], got {value}")

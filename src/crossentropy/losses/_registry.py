@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
+
+from crossentropy._errors import InputError, closest
 
 from . import _family
 from ._base import Loss
@@ -49,7 +50,5 @@ def get(name: str, **parameters: float) -> Loss:
     Focal(gamma=1.5)
     """
     if name not in _LOSSES:
-        close = difflib.get_close_matches(name, _LOSSES, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"unknown loss {name!r}; {hint}there are {', '.join(available())}")
+        raise InputError(f"unknown loss {name!r}; {closest(name, available())}")
     return _LOSSES[name](**parameters)

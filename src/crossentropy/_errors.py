@@ -1,4 +1,4 @@
-"""What is said when a file does not hold what it should."""
+"""The error of input that cannot be used, and the hint at what was meant."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from collections.abc import Iterable
 _SHOWN = 20
 
 
-class TableError(ValueError):
-    """A file that cannot be used as it is; the message says what to do."""
+class InputError(ValueError):
+    """What was given cannot be used; the message says what was wanted and what to do.
+
+    A `ValueError` to callers from Python. The command line turns it, and no other, into its
+    ``error:`` line, so that a defect of ours keeps its traceback.
+    """
 
 
 def closest(name: str, names: Iterable[object]) -> str:
