@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import array_api_compat.numpy as numpy_namespace
-import numpy as np
 from array_api_compat import array_namespace, device
 
 Array = Any  # an array of any array-API library
@@ -19,7 +17,7 @@ def is_torch(array: Array) -> bool:
 
 
 def namespace(*arrays: Array) -> Any:
-    """Array-API functions for these arrays; a short cut for NumPy and torch.
+    """Array-API functions for these arrays, by a short cut for torch.
 
     The general look-up goes through caches that torch's compiler warns about.
 
@@ -32,8 +30,6 @@ def namespace(*arrays: Array) -> Any:
         import array_api_compat.torch as torch_namespace
 
         return torch_namespace
-    if all(isinstance(array, np.ndarray) for array in arrays):
-        return numpy_namespace
     return array_namespace(*arrays)
 
 

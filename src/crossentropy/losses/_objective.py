@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from crossentropy._arrays import Array, device_of, namespace
@@ -24,8 +23,7 @@ class Rule(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Objective:
+class Objective(NamedTuple):
     """``ω_y·((1 − ε)·f + λ·L²) + (ε/C)·Σ_j ω_j (−log p_j)``, times the row's own weight.
 
     With the plain cross entropy this is PyTorch's weighted, smoothed loss; with another

@@ -10,8 +10,7 @@ from crossentropy._arrays import Array, namespace
 NOTHING = -(2**63)  # an ignore_index that no target has
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """N rows of logits with their targets, and how to read them.
 
     The rule sees ``logits / temperature + bias``. Built by `make`, which checks it, or by a

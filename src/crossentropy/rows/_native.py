@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crossentropy._arrays import Array
+from crossentropy._arrays import Array, is_torch
 
 from ._contract import NOTHING, Rows, RowStatistics, Slopes
 
@@ -80,6 +80,12 @@ class TorchMemory:
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
+        self._classes = (torch.Tensor, torch.nn.Parameter)
+        self._dtypes = (torch.float32, torch.float64)
+
+    def readable(self, array: Any) -> bool:
+        """Whether its memory may be read: plain, on the CPU, of a type that the kernels have."""
+        return type(array) in self._classes and array.dtype in self._dtypes and array.is_cpu
 
     def address(self, array: Any) -> int:
         return int(array.data_ptr())
@@ -101,19 +107,18 @@ class TorchMemory:
 
 
 _NUMPY = NumpyMemory()
+_torch: TorchMemory | None = None
 
 
 def memory_of(logits: Array) -> Memory | None:
     """The memory of an array that the kernels can read, or None."""
     if type(logits) is np.ndarray:
         return _NUMPY if logits.dtype in (np.float32, np.float64) else None
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(logits, torch.Tensor):
+    if not is_torch(logits):
         return None
-    plain = type(logits) in (torch.Tensor, torch.nn.Parameter)
-    if plain and logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
-        return TorchMemory(torch)
-    return None
+    global _torch
+    _torch = _torch or TorchMemory(sys.modules["torch"])
+    return _torch if _torch.readable(logits) else None
 
 
 def statistics(rows: Rows, memory: Memory, *, weighted: bool = False) -> RowStatistics:

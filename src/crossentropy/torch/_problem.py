@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -23,8 +22,7 @@ class Evaluation(NamedTuple):
     slopes: Slopes  # of the reduced loss
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """The options of one call, for logits (N, C) and class indices (N,)."""
 
     objective: Objective
