@@ -87,7 +87,7 @@ inline double sum_exp(const T* buffer, int64_t padded, T shift) {
     s3 += exp<T>(load(buffer + j + 3 * lanes) - shift);
   }
   for (; j < padded; j += lanes) s0 += exp<T>(load(buffer + j) - shift);
-  return reduce_add<T>((s0 + s1) + (s2 + s3));
+  return reduce_add((s0 + s1) + (s2 + s3));
 }
 
 // sum_j w_j (z_j - reference); w_j = 0 contributes nothing, even at z_j = -inf.
@@ -102,11 +102,11 @@ inline double weighted_sum(const T* buffer, const T* weight, int64_t size, T ref
     const Vector<T> product = w * (load(buffer + j) - reference);
     s += w == static_cast<T>(0) ? Vector<T>{} : product;
   }
-  return reduce_add<T>(s);
+  return reduce_add(s);
 }
 
 struct Reduction {
-  double lse_rest;        // logsumexp over j != y
+  double max, sum;        // of exp(z_j - max) over j != y
   double weighted = 0.0;  // sum over j != y of w_j (z_j - reference)
   double reference = 0.0;
 };
@@ -119,7 +119,7 @@ inline Reduction reduce_row(const Row<T, Adjusted>& row, const T* weight, int64_
   alignas(64) T buffer[kBlock];
   constexpr double lowest = -__builtin_inf();
   double max = lowest, sum = 0.0;
-  Reduction result{};
+  Reduction result{lowest, 0.0};
   for (int64_t begin = 0; begin < classes; begin += kBlock) {
     const int64_t size = classes - begin < kBlock ? classes - begin : kBlock;
     const int64_t padded = round_up(size, Lanes<T>::count);
@@ -136,47 +136,98 @@ inline Reduction reduce_row(const Row<T, Adjusted>& row, const T* weight, int64_
       if (holds_target) buffer[target - begin] = static_cast<T>(lowest);
     }
     const double block_sum = sum_exp(buffer, padded, shift);
-    if (block > max) {
+    if (begin == 0) {
+      sum = block_sum;
+      max = block;
+    } else if (block > max) {
       sum = sum * ::exp(max - block) + block_sum;
       max = block;
     } else {
       sum += block == lowest ? block_sum : block_sum * ::exp(block - max);
     }
   }
-  result.lse_rest = (max == lowest ? 0.0 : max) + ::log(sum);
+  result.max = max == lowest ? 0.0 : max;
+  result.sum = sum;
   return result;
 }
 
-inline double negative_softplus_of_minus(double margin) {
-  return margin >= 0 ? -::log1p(::exp(-margin)) : margin - ::log1p(::exp(margin));
+// A batch of rows on their way from reductions to statistics, finished a vector at a time.
+constexpr int64_t kBatch = 64;
+
+struct Batch {
+  alignas(64) double target_logit[kBatch], max[kBatch], sum[kBatch], weighted[kBatch],
+      reference[kBatch];
+};
+
+// log p = -softplus(-margin), exact to its last digits at both ends.
+inline Vector<double> log_prob_of(Vector<double> margin) {
+  const Vector<double> zero{}, size = margin < 0.0 ? -margin : margin;
+  const Vector<double> tail = log1p(exp<double>(-size));
+  return margin == margin ? (margin < 0.0 ? margin : zero) - tail : margin;
+}
+
+inline void put(double* to, Vector<double> v, int64_t count) {
+  if (count == Lanes<double>::count)
+    store(to, v);
+  else
+    store_part(to, v, count);
+}
+
+inline void finish_batch(const Batch& batch, const Statistics& out, int64_t begin, int64_t size) {
+  constexpr int64_t lanes = Lanes<double>::count;
+  for (int64_t k = 0; k < size; k += lanes) {
+    const int64_t part = size - k < lanes ? size - k : lanes;
+    const Vector<double> z_y = load(batch.target_logit + k);
+    const Vector<double> lse_rest = load(batch.max + k) + log(load(batch.sum + k));
+    put(out.target_logit + begin + k, z_y, part);
+    put(out.lse_rest + begin + k, lse_rest, part);
+    put(out.log_prob + begin + k, log_prob_of(z_y - lse_rest), part);
+  }
+}
+
+// -sum_j w_j log p_j, from the sum over j != y relative to the row's reference.
+template <typename T>
+inline void finish_weighted(const Rows& rows, const Batch& batch, const Statistics& out,
+                            int64_t begin, int64_t size) {
+  const T* weight = static_cast<const T*>(rows.weight);
+  for (int64_t k = 0; k < size; ++k) {
+    const int64_t i = begin + k, y = rows.target[i];
+    if (y == rows.ignore_index) {
+      out.weighted_nll[i] = 0.0;
+      continue;
+    }
+    const double z_y = out.target_logit[i], log_prob = out.log_prob[i];
+    const double w_y = static_cast<double>(weight[y]), rest = rows.weight_total - w_y;
+    const double lse = z_y == -__builtin_inf() ? out.lse_rest[i] : z_y - log_prob;
+    out.weighted_nll[i] = (rest == 0 ? 0.0 : rest * (lse - batch.reference[k])) -
+                          batch.weighted[k] - (w_y == 0 ? 0.0 : w_y * log_prob);
+  }
 }
 
 template <typename T, bool Adjusted, bool Weighted>
 void statistics_of_rows(const Rows& rows, const Statistics& out, int64_t begin, int64_t end) {
   const T* weight = static_cast<const T*>(rows.weight);
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t y = rows.target[i];
-    if (y == rows.ignore_index) {  // as a certain row: every loss and slope of it is 0
-      out.target_logit[i] = 0.0;
-      out.lse_rest[i] = -__builtin_inf();
-      out.log_prob[i] = 0.0;
-      if constexpr (Weighted) out.weighted_nll[i] = 0.0;
-      continue;
+  Batch batch{};
+  for (; begin < end; begin += kBatch) {
+    const int64_t size = end - begin < kBatch ? end - begin : kBatch;
+    for (int64_t k = 0; k < size; ++k) {
+      const int64_t y = rows.target[begin + k];
+      if (y == rows.ignore_index) {  // as a certain row: every loss and slope of it is 0
+        batch.target_logit[k] = batch.max[k] = batch.sum[k] = 0.0;
+        continue;
+      }
+      const auto row = row_of<T, Adjusted>(rows, begin + k);
+      const Reduction r = reduce_row<T, Adjusted, Weighted>(row, weight, rows.classes, y);
+      const double z_y = row.scalar(y);
+      // +inf is inf - inf, which the margin would hide
+      batch.target_logit[k] = z_y == __builtin_inf() ? __builtin_nan("") : z_y;
+      batch.max[k] = r.max;
+      batch.sum[k] = r.sum;
+      batch.weighted[k] = r.weighted;
+      batch.reference[k] = r.reference;
     }
-    const auto row = row_of<T, Adjusted>(rows, i);
-    const Reduction r = reduce_row<T, Adjusted, Weighted>(row, weight, rows.classes, y);
-    double z_y = row.scalar(y);
-    if (z_y == __builtin_inf()) z_y = __builtin_nan("");  // inf - inf, which the margin would hide
-    const double log_prob = negative_softplus_of_minus(z_y - r.lse_rest);
-    out.target_logit[i] = z_y;
-    out.lse_rest[i] = r.lse_rest;
-    out.log_prob[i] = log_prob;
-    if constexpr (Weighted) {
-      const double w_y = static_cast<double>(weight[y]), rest = rows.weight_total - w_y;
-      const double lse = z_y == -__builtin_inf() ? r.lse_rest : z_y - log_prob;
-      out.weighted_nll[i] = (rest == 0 ? 0.0 : rest * (lse - r.reference)) - r.weighted -
-                            (w_y == 0 ? 0.0 : w_y * log_prob);
-    }
+    finish_batch(batch, out, begin, size);
+    if constexpr (Weighted) finish_weighted<T>(rows, batch, out, begin, size);
   }
 }
 

@@ -51,17 +51,70 @@ inline Vector<T> broadcast(T x) {
   return Vector<T>{} + x;
 }
 
-// The first `count` elements at `from`, the other lanes `fill`.
-template <typename T>
-inline Vector<T> load_part(const T* from, int64_t count, T fill) {
-  Vector<T> v = broadcast<T>(fill);
-  std::memcpy(&v, from, static_cast<size_t>(count) * sizeof(T));
-  return v;
-}
+// A vector of N lanes as two halves: what is done to part of a vector, or across its lanes, is done
+// half by half. (A memcpy of a length that is not constant would be a call.)
+template <typename T, int64_t N>
+struct Part {
+  typedef T Whole __attribute__((vector_size(N * sizeof(T))));
+  using Half = Part<T, N / 2>;
+
+  // By a union, which keeps the vector in its register; memcpy from it would not.
+  union Halves {
+    Whole whole;
+    typename Half::Whole half[2];
+  };
+  static typename Half::Whole low(Whole v) { return Halves{v}.half[0]; }
+  static typename Half::Whole high(Whole v) { return Halves{v}.half[1]; }
+  static void load(T* to, const T* from, int64_t count) {
+    if (count >= N / 2) {
+      std::memcpy(to, from, sizeof(T) * (N / 2));
+      Half::load(to + N / 2, from + N / 2, count - N / 2);
+    } else {
+      Half::load(to, from, count);
+    }
+  }
+  static void store(T* to, Whole v, int64_t count) {
+    if (count >= N / 2) {
+      const auto half = low(v);
+      std::memcpy(to, &half, sizeof half);
+      Half::store(to + N / 2, high(v), count - N / 2);
+    } else {
+      Half::store(to, low(v), count);
+    }
+  }
+  static T max(Whole v) {
+    const auto a = low(v), b = high(v);
+    return Half::max(b > a ? b : a);
+  }
+  static T add(Whole v) { return Half::add(low(v) + high(v)); }
+};
 
 template <typename T>
+struct Part<T, 1> {
+  typedef T Whole __attribute__((vector_size(sizeof(T))));
+  static void load(T* to, const T* from, int64_t count) {
+    if (count > 0) *to = *from;
+  }
+  static void store(T* to, Whole v, int64_t count) {
+    if (count > 0) *to = v[0];
+  }
+  static T max(Whole v) { return v[0]; }
+  static T add(Whole v) { return v[0]; }
+};
+
+// The first `count` elements at `from`, fewer than there are lanes; the other lanes are `fill`.
+template <typename T>
+inline Vector<T> load_part(const T* from, int64_t count, T fill) {
+  T lanes[Lanes<T>::count];
+  for (T& lane : lanes) lane = fill;
+  Part<T, Lanes<T>::count>::load(lanes, from, count);
+  return load(lanes);
+}
+
+// The first `count` lanes, fewer than there are.
+template <typename T>
 inline void store_part(T* to, Vector<T> v, int64_t count) {
-  std::memcpy(to, &v, static_cast<size_t>(count) * sizeof(T));
+  Part<T, Lanes<T>::count>::store(to, v, count);
 }
 
 // exp's constants: 2^n exp(r) with |r| <= ln2/2 and exp(r) interpolated at Chebyshev nodes.
@@ -122,21 +175,47 @@ inline Vector<T> exp(Vector<T> x) {
   return x == x ? p : x;
 }
 
+// log(x) for normal x >= 0: 2^k m with m near 1, log m = 2 artanh s, s = (m - 1) / (m + 1).
+// Coefficients of s^2k are 1/(2k + 1); the first left out is below 1e-18. log 0 is -inf, NaN stays.
+inline Vector<double> log(Vector<double> x) {
+  using Bits = typename Lanes<double>::Bits;
+  constexpr int64_t root_half = 0x3fe6a09e667f3bcd;  // sqrt(1/2)
+  constexpr double ln2_high = 0.693147180369123816490, ln2_low = 1.90821492927058770002e-10;
+  const Bits bits = (Bits)x, k = (bits - root_half) >> 52;
+  const Vector<double> m = (Vector<double>)(bits - (k << 52));
+  // k as a double: exact, by the bits of 2^52 + 2^51 + k
+  constexpr double magic = 6755399441055744.0;
+  const Vector<double> n = (Vector<double>)((Bits)broadcast(magic) + k) - magic;
+  const Vector<double> s = (m - 1.0) / (m + 1.0), square = s * s;
+  Vector<double> p = broadcast(1.0 / 23);
+  for (int odd = 21; odd >= 3; odd -= 2) p = p * square + 1.0 / odd;
+  const Vector<double> tail = 2.0 * s * square * p + n * ln2_low;
+  Vector<double> result = n * ln2_high + (2.0 * s + tail);
+  result = x == 0.0 ? broadcast(-__builtin_inf()) : result;
+  result = x == __builtin_inf() ? x : result;
+  return x == x ? result : x;
+}
+
+// log(1 + x) for 0 <= x <= 1, to the last digits of a tiny x: what 1 + x rounds away is put back.
+inline Vector<double> log1p(Vector<double> x) {
+  const Vector<double> sum = x + 1.0;
+  return log(sum) + (x - (sum - 1.0)) / sum;
+}
+
+// NaN lanes are passed over.
 template <typename T>
 inline T reduce_max(Vector<T> v) {
-  T best = v[0];
-  for (int64_t k = 1; k < Lanes<T>::count; ++k) best = v[k] > best ? v[k] : best;
-  return best;
+  return Part<T, Lanes<T>::count>::max(v);
 }
 
 // Lanes are added in a fixed tree, in double: the same sum whatever the caller's thread count.
-template <typename T>
-inline double reduce_add(Vector<T> v) {
-  double s[Lanes<T>::count];
-  for (int64_t k = 0; k < Lanes<T>::count; ++k) s[k] = v[k];
-  for (int64_t half = Lanes<T>::count / 2; half > 0; half /= 2)
-    for (int64_t k = 0; k < half; ++k) s[k] += s[k + half];
-  return s[0];
+inline double reduce_add(Vector<double> v) { return Part<double, Lanes<double>::count>::add(v); }
+
+inline double reduce_add(Vector<float> v) {
+  using Floats = Part<float, Lanes<float>::count>;
+  const auto low = __builtin_convertvector(Floats::low(v), Vector<double>);
+  const auto high = __builtin_convertvector(Floats::high(v), Vector<double>);
+  return reduce_add(low + high);
 }
 
 }  // namespace
