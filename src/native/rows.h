@@ -63,16 +63,26 @@ inline void fill_block(const Row<T, Adjusted>& row, int64_t begin, int64_t size,
   if (j < size) store(buffer + j, row.tail(begin + j, size - j));
 }
 
+template <typename T>
+inline Vector<T> larger(Vector<T> a, Vector<T> b) {
+  return b > a ? b : a;
+}
+
 // NaN never wins a comparison, so it is left to sum_exp to carry it.
 template <typename T>
 inline T block_max(const T* buffer, int64_t padded) {
   constexpr int64_t lanes = Lanes<T>::count;
-  Vector<T> best = broadcast<T>(static_cast<T>(-__builtin_inf()));
-  for (int64_t j = 0; j < padded; j += lanes) {
-    const Vector<T> z = load(buffer + j);
-    best = z > best ? z : best;
+  const Vector<T> lowest = broadcast<T>(static_cast<T>(-__builtin_inf()));
+  Vector<T> m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
+  int64_t j = 0;
+  for (; j + 4 * lanes <= padded; j += 4 * lanes) {
+    m0 = larger<T>(m0, load(buffer + j));
+    m1 = larger<T>(m1, load(buffer + j + lanes));
+    m2 = larger<T>(m2, load(buffer + j + 2 * lanes));
+    m3 = larger<T>(m3, load(buffer + j + 3 * lanes));
   }
-  return reduce_max<T>(best);
+  for (; j < padded; j += lanes) m0 = larger<T>(m0, load(buffer + j));
+  return reduce_max<T>(larger<T>(larger<T>(m0, m1), larger<T>(m2, m3)));
 }
 
 template <typename T>

@@ -154,7 +154,7 @@ struct Exp<double> {
                                             2.5110037605963777712e-08};
 };
 
-// Below `lowest` 0 (no subnormal result), above `highest` inf, NaN stays NaN.
+// Below `lowest` 0 (no subnormal result), above `highest` inf; NaN passes through the polynomial.
 template <typename T>
 inline Vector<T> exp(Vector<T> x) {
   using E = Exp<T>;
@@ -171,8 +171,7 @@ inline Vector<T> exp(Vector<T> x) {
                      (static_cast<typename BitsOf<T>::type>(E::bias - 1) << E::mantissa_bits);
   p = p * (Vector<T>)scale * static_cast<T>(2);
   p = x < E::lowest ? Vector<T>{} : p;
-  p = x > E::highest ? broadcast<T>(static_cast<T>(__builtin_inf())) : p;
-  return x == x ? p : x;
+  return x > E::highest ? broadcast<T>(static_cast<T>(__builtin_inf())) : p;
 }
 
 // log(x) for normal x >= 0: 2^k m with m near 1, log m = 2 artanh s, s = (m - 1) / (m + 1).

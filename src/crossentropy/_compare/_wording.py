@@ -76,7 +76,8 @@ def _prior(told: Mapping[str, Any], classes: list[str]) -> str:
         "prior; so is plain cross entropy."
     )
     if told["deploy_prior"] is None:
-        return text + " The prior corrected to is that of the training data, uncorrupted."
+        thinned = " before thinning" if told["long_tail"] else ""
+        return f"{text} The prior corrected to is that of the training data{thinned}."
     prior = ", ".join(
         f"{label} {percent(share)} %"
         for label, share in zip(classes, told["deploy_prior"], strict=True)
