@@ -23,6 +23,12 @@ def test_import_needs_numpy_and_array_api_compat_only():
     }
 
 
+def test_import_is_quick_because_it_leaves_the_rest_of_numpy_alone():
+    """numpy.f2py and numpy.testing, which array-API look-ups pull in, cost more than NumPy."""
+    code = "import sys; import crossentropy; print('numpy.f2py' in sys.modules)"
+    assert run(code).strip() == "False"
+
+
 def test_public_names_are_there_and_no_others():
     public = {name for name in dir(crossentropy) if not name.startswith("_")}
     assert public == {name for name in crossentropy.__all__ if not name.startswith("_")}
