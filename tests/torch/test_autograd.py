@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
 from crossentropy.torch import _operators, cross_entropy
@@ -108,6 +109,28 @@ def test_compiled_by_inductor_alone_and_around_transforms():
     torch.testing.assert_close(gradient_of(compiled, logits), want)
     gradient = torch.compile(torch.func.grad(function), fullgraph=True)
     torch.testing.assert_close(gradient(logits.detach()), want)
+
+
+@pytest.mark.usefixtures("_compiler")
+def test_compiled_for_any_number_of_rows():
+    def function(z, y):
+        return cross_entropy(z, y, loss="focal", label_smoothing=0.1)
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
+    for n in (5, 8, 1):
+        logits = torch.randn(n, 7, 4, requires_grad=True)
+        target = torch.randint(0, 7, (n, 4))
+        torch.testing.assert_close(compiled(logits, target), function(logits, target))
+
+
+def test_tensors_without_memory_take_the_plain_route():
+    logits = torch.randn(5, 4, device="meta", requires_grad=True)
+    target = torch.zeros(5, dtype=torch.int64, device="meta")
+    assert cross_entropy(logits, target).shape == ()
+    with FakeTensorMode():
+        logits = torch.randn(5, 4, requires_grad=True)
+        cross_entropy(logits, torch.zeros(5, dtype=torch.int64)).backward()
+        assert logits.grad.shape == (5, 4)
 
 
 def test_operators_keep_torchs_rules():

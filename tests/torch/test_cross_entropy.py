@@ -128,6 +128,12 @@ def test_float16_mean_does_not_overflow(path):
     torch.testing.assert_close(value.float(), torch.tensor(1000.0).log(), rtol=1e-3, atol=0)
 
 
+def test_autocast_computes_in_float32_as_torchs_does(path):
+    logits, target = batch(6, 5, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_same(both(logits, target), **TOLERANCE[torch.float32])
+
+
 @every_loss
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_loss_is_its_array_self(path, loss, literal, dtype):

@@ -10,7 +10,7 @@ from crossentropy._errors import InputError
 def at_least(low: float, **parameters: float) -> None:
     """Raise ValueError unless every parameter is a finite number ≥ low."""
     for name, value in parameters.items():
-        if not (math.isfinite(value) and value >= low):
+        if not low <= value < math.inf:
             raise InputError(f"{name} must be a number of at least {low}, got {value}")
 
 

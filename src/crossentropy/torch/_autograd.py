@@ -2,8 +2,8 @@
 
 - eager: an old-style `Function` around the row passes, the cheapest that autograd has;
 - compiled: opaque operators, between which the compiler fuses the scalar rule;
-- under function transforms and forward mode, and for second derivatives: plain torch
-  operations, which every transform follows.
+- under function transforms and forward mode, for second derivatives and for subclasses of
+  Tensor: plain torch operations, which all of them follow.
 
 Each alone fails something: an operator with registered autograd gives silently wrong
 forward-mode tangents, and a Function with a custom jvp is refused by the compiler.
@@ -21,10 +21,12 @@ from crossentropy.rows import RowStatistics, _reference
 from . import _operators
 from ._problem import Problem, scaled
 
+_PLAIN = (Tensor, torch.nn.Parameter)
+
 
 def loss(logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
     """The reduced loss of (N, C) logits, by the route that fits the moment."""
-    if _transformed():
+    if _transformed() or type(logits) not in _PLAIN:
         return _composite(logits, target, problem)
     if torch.compiler.is_compiling():
         return _operators.loss(logits, target, problem)

@@ -71,9 +71,9 @@ def own_arguments(
     reduction: str,
 ) -> None:
     """Raise where our keyword arguments do not fit."""
-    if not (temperature > 0 and math.isfinite(temperature)):
+    if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be a positive number, got {temperature}")
-    if not (z_loss >= 0 and math.isfinite(z_loss)):
+    if not 0 <= z_loss < math.inf:
         raise ValueError(f"z_loss must be a number of at least 0, got {z_loss}")
     if normalizer is not None and reduction != "mean":
         raise ValueError(f"normalizer goes with reduction='mean', got reduction={reduction!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import _reduction
 
@@ -121,12 +122,18 @@ def cross_entropy(
 
 
 def _rows_of(input: Tensor) -> Tensor:
-    """The logits as contiguous rows (N, C)."""
+    """The logits as contiguous rows (N, C), in float32 where torch's own loss would be."""
+    if input.dtype.itemsize < 4 and _autocasts(input.device.type):
+        input = input.float()
     if input.ndim == 1:
         input = input.unsqueeze(0)
     elif input.ndim > 2:
         input = input.movedim(1, -1).flatten(0, -2)
     return input.contiguous()
+
+
+def _autocasts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _per_class(values: Tensor | None, logits: Tensor) -> Tensor | None:
