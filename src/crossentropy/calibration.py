@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossentropy.scores import check_predictions, softmax
+from crossentropy._errors import InputError
+from crossentropy._predictions import check_predictions, softmax
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from crossentropy.scores import Array
+    from crossentropy._predictions import Array
 
 __all__ = ["TemperatureScaling"]
 
@@ -136,7 +137,7 @@ class TemperatureScaling:
             Probabilities, float64.
         """
         if not hasattr(self, "beta_"):
-            raise ValueError("this TemperatureScaling is not fitted yet: call fit first")
+            raise InputError("this TemperatureScaling is not fitted yet: call fit first")
         logits = np.asarray(X, dtype=np.float64)
         # -inf stays impossible at every temperature, also at beta = 0 (where 0 * inf is NaN).
         with np.errstate(invalid="ignore"):
@@ -155,7 +156,7 @@ class TemperatureScaling:
         """Set constructor parameters by name."""
         for name, value in params.items():
             if name not in self.get_params():
-                raise ValueError(f"TemperatureScaling has no parameter {name!r}")
+                raise InputError(f"TemperatureScaling has no parameter {name!r}")
             setattr(self, name, value)
         return self
 
@@ -184,7 +185,7 @@ def fit_beta(
     is positive somewhere. `start` saves passes where a good guess is known.
     """
     if not (math.isfinite(regularization) and regularization >= 0):
-        raise ValueError(f"regularization must be a nonnegative number, got {regularization}")
+        raise InputError(f"regularization must be a nonnegative number, got {regularization}")
     objective = _Objective(logits, codes, weight, regularization)
     if objective.slopes(0.0)[0] >= 0:
         return 0.0, 1
@@ -228,17 +229,17 @@ class _Objective:
             logits, codes, weight = logits[kept], codes[kept], weight[kept]
         highest = logits.max(axis=1, keepdims=True)
         if not np.isfinite(highest).all():
-            raise ValueError("logits must be numbers or minus infinity, not all of them that")
+            raise InputError("logits must be numbers or minus infinity, not all of them that")
         logits = logits - highest
         target = logits[np.arange(len(codes)), codes]
         if np.isneginf(target).any():
             row = int(kept[np.isneginf(target).argmax()])
-            raise ValueError(
+            raise InputError(
                 f"row {row} gives its own label probability zero, so every temperature's log "
                 "loss is infinite; leave the row out or give the label a finite logit"
             )
         if regularization == 0 and not target.any() and logits.any():
-            raise ValueError(
+            raise InputError(
                 "every row's own label already has the highest logit, so the log loss falls "
                 "without end as the temperature goes to 0; pass regularization=1.0"
             )

@@ -8,11 +8,19 @@ said by the caller, never guessed. Called by users and by the study behind ``com
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
 from crossentropy import rows
+from crossentropy._errors import InputError
+from crossentropy._predictions import (
+    Input,
+    Predictions,
+    check_predictions,
+    reject_row,
+    softmax,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -26,8 +34,6 @@ __all__ = [
     "log_loss",
     "reliability_curve",
 ]
-
-Input: TypeAlias = Literal["logits", "proba"]
 
 
 @overload
@@ -104,15 +110,15 @@ def log_loss(
     array([1., 1.])
     """
     if not (base > 0 and base != 1 and math.isfinite(base)):
-        raise ValueError(f"base must be positive and not 1 (2 for bits, e for nats), got {base}")
+        raise InputError(f"base must be positive and not 1 (2 for bits, e for nats), got {base}")
     if reduction not in ("mean", "none"):
-        raise ValueError(f'reduction must be "mean" or "none", got {reduction!r}')
+        raise InputError(f'reduction must be "mean" or "none", got {reduction!r}')
     data = check_predictions(
         y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight
     )
     if input == "logits":
         log_prob = rows.statistics(rows.make(data.values, data.codes)).log_prob
-        _reject_row(np.isnan(log_prob), data.values, "logits hold NaN or plus infinity")
+        reject_row(np.isnan(log_prob), data.values, "logits hold NaN or plus infinity")
     else:
         with np.errstate(divide="ignore"):  # log 0 = -inf is the answer, not an accident
             log_prob = np.log(_picked(data.values, data.codes).astype(np.float64))
@@ -226,7 +232,7 @@ def reliability_curve(
     (array([ nan, 0.85]), array([nan, 0.5]), array([0., 2.]))
     """
     if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
+        raise InputError(f"bins must be at least 1, got {bins}")
     data = check_predictions(
         y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight
     )
@@ -296,106 +302,11 @@ def expected_calibration_error(
     return float(np.nansum(curve.weight * gap) / curve.weight.sum())
 
 
-def softmax(logits: Array) -> Array:
-    """Row-wise softmax in float64; minus infinity becomes an exact zero."""
-    logits = np.asarray(logits, dtype=np.float64)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return cast("Array", odds / odds.sum(axis=1, keepdims=True))
-
-
-class Predictions(NamedTuple):
-    """Checked input of a score: labels as column numbers, values as a float array."""
-
-    codes: Array
-    values: Array
-    weight: Array | None
-    labels: Array
-
-
-def check_predictions(
-    y_true: ArrayLike,
-    logits_or_proba: ArrayLike,
-    *,
-    input: Input,
-    labels: ArrayLike | None,
-    sample_weight: ArrayLike | None,
-) -> Predictions:
-    """Check the arrays of a score and encode the labels; errors name the first bad row."""
-    if input not in ("logits", "proba"):
-        raise ValueError(f'input must be "logits" or "proba", got {input!r}')
-    y_true, values = np.asarray(y_true), np.asarray(logits_or_proba)
-    if values.ndim != 2:
-        raise ValueError(
-            f"predictions must have shape (n_rows, n_classes), got {values.shape}; for two "
-            "classes given as one column p, pass the columns 1 - p and p"
-        )
-    if y_true.shape != values.shape[:1]:
-        raise ValueError(
-            f"{len(values)} rows of predictions need y_true of shape ({len(values)},), "
-            f"got {y_true.shape}"
-        )
-    if len(values) == 0:
-        raise ValueError("there are no rows to score")
-    if values.dtype not in (np.float32, np.float64):
-        values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
-    classes = np.unique(y_true) if labels is None else np.asarray(labels)
-    if classes.shape != (values.shape[1],):
-        source = "y_true holds" if labels is None else "labels names"
-        raise ValueError(
-            f"{source} {classes.size} classes but the predictions have {values.shape[1]} "
-            "columns; pass labels=, the label of each column"
-        )
-    if input == "proba":
-        _check_probabilities(values)
-    return Predictions(_encode(y_true, classes), values, _weights(sample_weight, values), classes)
-
-
-def _encode(y_true: Array, classes: Array) -> Array:
-    """Column number of each label."""
-    order = np.argsort(classes, kind="stable")
-    ordered = classes[order]
-    if (ordered[1:] == ordered[:-1]).any():
-        raise ValueError("labels names a class twice; every column needs a label of its own")
-    position = np.searchsorted(ordered, y_true).clip(max=len(classes) - 1)
-    unknown = np.asarray(ordered[position] != y_true)
-    if unknown.any():
-        row = int(unknown.argmax())
-        raise ValueError(f"y_true[{row}] is {y_true[row]!r}, which is not among the labels")
-    codes: Array = order[position].astype(np.int64)
-    return codes
-
-
-def _weights(sample_weight: ArrayLike | None, values: Array) -> Array | None:
-    if sample_weight is None:
-        return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != values.shape[:1]:
-        raise ValueError(f"sample_weight must have shape ({len(values)},), got {weight.shape}")
-    if not (np.isfinite(weight) & (weight >= 0)).all() or weight.sum() <= 0:
-        raise ValueError("sample_weight must be finite and nonnegative, and not all zero")
-    return weight
-
-
-def _check_probabilities(proba: Array) -> None:
-    _reject_row(~(proba >= 0).all(axis=1), proba, "probabilities must be nonnegative numbers")
-    # float32 results are often kept in float64 arrays, so no less than 1e-6.
-    tolerance = max(1e-6, math.sqrt(np.finfo(proba.dtype).eps))
-    off = ~(np.abs(proba.sum(axis=1, dtype=np.float64) - 1) <= tolerance)
-    _reject_row(off, proba, 'probabilities must sum to one in every row (or is it input="logits"?)')
-
-
-def _reject_row(bad: Any, values: Array, rule: str) -> None:
-    if bad.any():
-        row = int(bad.argmax())
-        shown = np.array2string(values[row], threshold=6, edgeitems=3, precision=4)
-        raise ValueError(f"{rule}; row {row} is {shown}")
-
-
 def _probabilities(data: Predictions, input: Input) -> Array:
     if input == "proba":
         return data.values
     bad = ~(data.values < np.inf).all(axis=1) | np.isneginf(data.values).all(axis=1)
-    _reject_row(bad, data.values, "logits must be numbers or minus infinity, not all of them that")
+    reject_row(bad, data.values, "logits must be numbers or minus infinity, not all of them that")
     return softmax(data.values)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crossentropy._compare._readout import Part, Readout, fit_readout
+from crossentropy._predictions import softmax
 from crossentropy.calibration import TemperatureScaling
-from crossentropy.scores import softmax
 
 PRIORS = {
     "implied": np.array([0.2, 0.3, 0.5]),

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from crossentropy._config import __version__
 from crossentropy._errors import InputError
 from crossentropy._optional import require
-from crossentropy.scores import softmax
+from crossentropy._predictions import softmax
 
 from ._candidates import BASELINE
 from ._heads import make_head

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
+from crossentropy._predictions import softmax
 from crossentropy.scores import (
     ReliabilityCurve,
     brier_score,
     expected_calibration_error,
     log_loss,
     reliability_curve,
-    softmax,
 )
 
 from ._readout import Readout
