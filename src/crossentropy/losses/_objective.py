@@ -80,14 +80,12 @@ class Objective(NamedTuple):
     def terms(self, row: RowStatistics, target: Array, sample_weight: Array | None = None) -> Terms:
         """Value and slopes of every row."""
         value, slopes = self.loss.terms(row)
-        if self.z_loss:
-            lse = row.lse
-            value = value * (1 - self.label_smoothing) + self.z_loss * lse**2
-            kept = (1 - self.label_smoothing) * slopes.a
-            slopes = Slopes(kept + 2 * self.z_loss * lse, (1 - self.label_smoothing) * slopes.b)
-        elif self.label_smoothing:
+        if self.label_smoothing:
             value = value * (1 - self.label_smoothing)
-            slopes = Slopes(*((1 - self.label_smoothing) * s for s in slopes[:2]))
+            slopes = slopes.scaled(1 - self.label_smoothing)
+        if self.z_loss:
+            value = value + self.z_loss * row.lse**2
+            slopes = slopes._replace(a=slopes.a + 2 * self.z_loss * row.lse)
         weights = self._class_weights(target)
         if weights is not None:
             value, slopes = _scaled(weights, Terms(value, slopes))
@@ -128,5 +126,4 @@ def _scaled(weights: Array, terms: Terms) -> Terms:
     """Terms times the rows' weights; a weight of 0 silences even an infinite loss."""
     xp = namespace(weights)
     value = xp.where(weights == 0, 0.0, weights * terms.value)
-    a, b, c = terms.slopes
-    return Terms(value, Slopes(weights * a, weights * b, None if c is None else weights * c))
+    return Terms(value, terms.slopes.scaled(weights))

@@ -108,3 +108,9 @@ class Slopes(NamedTuple):
     a: Array | float
     b: Array | float
     c: Array | float | None = None
+
+    def scaled(self, factor: Array | float) -> Slopes:
+        """Times a factor, one for all rows or one for each; a and b are often the same array."""
+        a = self.a * factor
+        b = a if self.b is self.a else self.b * factor
+        return Slopes(a, b, None if self.c is None else self.c * factor)

@@ -164,7 +164,8 @@ def gradient(
     """As the reference's, in one read of the logits and one write of `out`."""
     logits = rows.logits
     result = memory.empty_like(logits) if out is None else out
-    a, b = memory.column(slopes.a), memory.column(slopes.b)
+    a = memory.column(slopes.a)
+    b = a if slopes.b is slopes.a else memory.column(slopes.b)
     c = None if slopes.c is None else memory.column(slopes.c)
     weight = None if c is None else _weight(rows, memory)[0]
     bias = _bias(rows, memory)

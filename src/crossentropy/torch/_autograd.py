@@ -19,7 +19,7 @@ from crossentropy import rows
 from crossentropy.rows import RowStatistics, _reference
 
 from . import _operators
-from ._problem import Problem, scaled
+from ._problem import Problem
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 
@@ -56,7 +56,7 @@ class _RowLoss(torch.autograd.Function):
         logits, target, table = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable_gradient(logits, target, ctx.problem, upstream), None, None
-        slopes = scaled(ctx.slopes, upstream.to(table.dtype))
+        slopes = ctx.slopes.scaled(upstream.to(table.dtype))
         run = _reference.gradient if _is_batched(upstream) else rows.gradient
         problem = ctx.problem.rows(logits, target, torch.get_num_threads())
         return run(problem, RowStatistics(table), slopes), None, None

@@ -117,7 +117,7 @@ def _keep(ctx, inputs, output):  # type: ignore[no-untyped-def]
 def _pull_back(ctx, upstream):  # type: ignore[no-untyped-def]
     logits, target, table, a, b, c, weight, bias = ctx.saved_tensors
     g = upstream.to(table.dtype)
-    slopes = (None if s is None else s * g for s in (a, b, c))
+    slopes = Slopes(a, b, c).scaled(g)
     gradient = row_gradient(logits, target, table, *slopes, weight, bias, *ctx.options)
     return gradient, *(None,) * 10
 

@@ -63,9 +63,4 @@ class Problem(NamedTuple):
         divisor = self.normalizer
         if divisor is None:
             divisor = self.objective.normalizer(target, self.sample_weight)
-        return Evaluation((total / divisor).to(dtype), row, scaled(slopes, 1 / divisor))
-
-
-def scaled(slopes: Slopes, factor: Tensor | float) -> Slopes:
-    """Slopes times a factor, one for all rows or one for each."""
-    return Slopes(*(None if s is None else s * factor for s in slopes))
+        return Evaluation((total / divisor).to(dtype), row, slopes.scaled(1 / divisor))
