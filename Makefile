@@ -48,7 +48,7 @@ types: $(INSTALLED) ## mypy, strict
 bench: $(INSTALLED) ## speed and memory as ratios to the peers, in one run
 	$(BIN)/python benchmarks/bench_training.py
 
-study: $(INSTALLED) ## how often compare crowns a false winner (half an hour)
+study: $(INSTALLED) ## how often compare crowns a false winner (ten minutes)
 	$(BIN)/python benchmarks/null_study.py
 
 clean: ## remove what these targets made
