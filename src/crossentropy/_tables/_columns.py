@@ -114,7 +114,10 @@ def check_features(frame: pd.DataFrame) -> pd.DataFrame:
                 f"column {name!r} holds {column.iloc[row]} in row {row + 1}; "
                 "replace infinite values by numbers, or leave them empty (missing)"
             )
-    return frame.astype({name: "int8" for name in frame if frame[name].dtype.kind == "b"})
+    checked: pd.DataFrame = frame.astype(
+        {name: "int8" for name in frame if frame[name].dtype.kind == "b"}
+    )
+    return checked
 
 
 def check_informative(frame: pd.DataFrame) -> None:
