@@ -20,7 +20,7 @@ LAYERS = (
     ("_predictions", "_config"),
     ("losses",),
     ("rows",),
-    ("_errors", "_optional", "_arrays"),
+    ("_errors", "_optional", "_arrays", "_files"),
 )
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in ROOT.glob("**/*.py"))

@@ -122,6 +122,14 @@ def test_out_is_written_and_may_be_the_logits(path):
     np.testing.assert_array_equal(logits, want)
 
 
+@pytest.mark.parametrize("length", [1, 8, 10])
+def test_slopes_of_another_length_are_refused(path, length):
+    logits, target = some_rows(4, np.float32)
+    problem = rows.make(logits, target)
+    with pytest.raises(ValueError, match=r"one for each of 9 rows, got \("):
+        rows.gradient(problem, rows.statistics(problem), Slopes(np.ones(length), 1.0))
+
+
 @pytest.mark.parametrize("threads", [2, 7])
 def test_threads_do_not_change_the_result(path, threads):
     logits, target = some_rows(2500, np.float32, n=700)

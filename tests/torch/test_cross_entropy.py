@@ -104,6 +104,22 @@ def test_non_contiguous_input_and_upstream(path):
     assert_same(both(same, target))
 
 
+def test_lazily_negated_views_are_read_as_what_they_are(path):
+    logits, target = batch(6, 5)
+    weight = torch.linspace(-2, -1, 5, dtype=torch.float64)
+    negated = torch._neg_view(logits.detach())
+    got = cross_entropy(negated, target, torch._neg_view(weight))
+    torch.testing.assert_close(got, functional.cross_entropy(-logits, target, -weight))
+
+
+def test_a_lazily_zero_upstream_gives_a_zero_gradient(path):
+    logits, target = batch(6, 5)
+    value = cross_entropy(logits, target)
+    zero = torch._efficientzerotensor((), dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(value, logits, zero)
+    torch.testing.assert_close(gradient, torch.zeros(6, 5, dtype=torch.float64))
+
+
 def test_ignored_rows_may_hold_anything(path):
     """torch's gradient is NaN there (pytorch#11551)."""
     logits = torch.tensor([[torch.nan, 1.0], [torch.inf, 1.0], [0.0, 0.0]], requires_grad=True)
@@ -195,7 +211,7 @@ def test_a_weight_of_zero_silences_an_infinite_loss(path):
     torch.testing.assert_close(logits.grad, torch.tensor([[0.0, 0.0], [-0.5, 0.5]]))
 
 
-@pytest.mark.parametrize("normalizer", [8.0, torch.tensor(8.0)])
+@pytest.mark.parametrize("normalizer", [8.0, torch.tensor(8.0), torch.tensor([8.0])])
 def test_accumulated_micro_batches_add_up_to_the_whole(path, normalizer):
     logits, target = batch(8, 5, ignored=False)
     target[6:] = -100

@@ -44,6 +44,11 @@ OURS = {
     "sample weights": ({"sample_weight": torch.ones(4)}, ValueError, r"sample_weight .*\(3,\)"),
     "normalizer": ({"normalizer": 3.0, "reduction": "sum"}, ValueError, "reduction='mean'"),
     "normalizers": ({"normalizer": torch.ones(2)}, ValueError, "one number"),
+    "normalizer gradient": (
+        {"normalizer": torch.tensor(3.0, requires_grad=True)},
+        RuntimeError,
+        "no derivative in normalizer; divide",
+    ),
     "loss name": ({"loss": "hinge"}, ValueError, "unknown loss 'hinge'"),
     "loss type": ({"loss": 3}, TypeError, "loss must be a crossentropy loss or its name, got int"),
     "bias gradient": (

@@ -164,8 +164,7 @@ def _of_loss(loss: Loss) -> Candidate:
     listed = ", ".join(f"{name} = {value:g}" for name, value in parameters.items())
     default = loss == type(loss)()
     name = loss.name if default else f"{loss.name}({listed.replace(' ', '')})"
-    label = loss.name.replace("_", " ") + (f" ({listed})" if listed else "")
     arguments = (
         "" if loss.name == BASELINE else f"loss={loss.name!r}" if default else f"loss={loss!r}"
     )
-    return Candidate(name, label, loss=loss, arguments=arguments.replace("'", '"'))
+    return Candidate(name, loss.label, loss=loss, arguments=arguments.replace("'", '"'))

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from crossentropy._config import __version__
 from crossentropy._errors import InputError
+from crossentropy._files import replacing
 from crossentropy._optional import require
 from crossentropy._predictions import softmax
 
@@ -55,7 +54,7 @@ def check_directory(directory: Path, *, force: bool) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write strict JSON."""
-    with _whole(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
 
 
@@ -79,7 +78,7 @@ def write_predictions(path: Path, study: Study, results: Sequence[SplitResult]) 
                 for k, label in enumerate(study.classes)
             }
             parts.append(pandas.DataFrame(columns))
-    with _whole(path) as temporary:
+    with replacing(path) as temporary:
         pandas.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
 
 
@@ -100,9 +99,9 @@ def write_model(directory: Path, study: Study, name: str | None) -> None:
         "schema": None if study.schema is None else asdict(study.schema),
     }
     state = {key: value.contiguous() for key, value in trained.model.state_dict().items()}
-    with _whole(directory / _WEIGHTS) as temporary:
+    with replacing(directory / _WEIGHTS) as temporary:
         require("safetensors.torch", "cli").save_file(state, temporary)
-    with _whole(directory / _PREPROCESSING) as temporary:
+    with replacing(directory / _PREPROCESSING) as temporary:
         require("skops.io", "cli").dump(prepared.preprocessor, temporary)
     write_json(directory / _DESCRIPTION, description)
 
@@ -204,16 +203,6 @@ def load_model(
     with _readable(place / _PREPROCESSING) as path:
         preprocessor = require("skops.io", "cli").load(path, trusted=_TRUSTED)
     return SavedModel(classes, said["loss"], schema, network, readout, preprocessor)
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path that becomes `path` when it is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as beside:
-        temporary = Path(beside) / path.name
-        yield temporary
-        os.replace(temporary, path)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,8 @@
-"""Files that commands write: never over others unasked, never half."""
+"""Places that commands write to: never over other files unasked."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -30,21 +28,3 @@ def refuse_unwritable(directory: Path) -> None:
         raise click.ClickException(
             f"cannot write into {str(existing)!r}; choose another place with --out"
         )
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Offer a file to write to, and put it in the place of `path` once it is whole.
-
-    Parameters
-    ----------
-    path
-        Where the file shall stand in the end; its directory is made.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

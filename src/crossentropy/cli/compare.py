@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossentropy._errors import InputError
+from crossentropy._files import replacing
 from crossentropy._tables import SAMPLES, load_dataset, load_sample
-from crossentropy.cli._files import refuse_unwritable, replacing
+from crossentropy.cli._files import refuse_unwritable
 from crossentropy.cli._terminal import progress, show
 
 INTERRUPTED = 130

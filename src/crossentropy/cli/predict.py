@@ -10,9 +10,10 @@ import click
 
 from crossentropy._compare import load_model
 from crossentropy._errors import InputError
+from crossentropy._files import replacing
 from crossentropy._optional import require
 from crossentropy._tables import load_features
-from crossentropy.cli._files import refuse_existing, replacing
+from crossentropy.cli._files import refuse_existing
 
 if TYPE_CHECKING:
     import pandas as pd

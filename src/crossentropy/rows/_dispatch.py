@@ -98,11 +98,26 @@ def gradient(
     out
         (N, C) contiguous array of the logits' type to write to; made where None. It may be
         the logits themselves.
+
+    Raises
+    ------
+    ValueError
+        If a slope is neither one number nor one for each row.
     """
+    for slope in slopes:
+        _check_length(slope, rows)
     memory = _native.memory_of(rows.logits) if _path != "reference" else None
     if memory is not None:
         return _native.gradient(rows, statistics, slopes, memory, out=out)
     return _reference.gradient(rows, statistics, slopes, out=out)
+
+
+def _check_length(slope: Array | float | None, rows: Rows) -> None:
+    shape = tuple(getattr(slope, "shape", ()))
+    if shape and shape != (rows.logits.shape[0],):
+        raise ValueError(
+            f"a slope is one number or one for each of {rows.logits.shape[0]} rows, got {shape}"
+        )
 
 
 def _check_range(rows: Rows) -> None:

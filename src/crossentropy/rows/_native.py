@@ -84,8 +84,12 @@ class TorchMemory:
         self._dtypes = (torch.float32, torch.float64)
 
     def readable(self, array: Any) -> bool:
-        """Whether its memory may be read: plain, on the CPU, of a type that the kernels have."""
-        return type(array) in self._classes and array.dtype in self._dtypes and array.is_cpu
+        """Whether its memory may be read: plain, on the CPU, of a type that the kernels have.
+
+        A view may be lazily negated, and a tensor of lazy zeros has no memory at all.
+        """
+        plain = type(array) in self._classes and array.dtype in self._dtypes and array.is_cpu
+        return plain and not array.is_neg() and not array._is_zerotensor()
 
     def address(self, array: Any) -> int:
         return int(array.data_ptr())

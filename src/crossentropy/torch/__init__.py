@@ -6,7 +6,7 @@
 
 from crossentropy._optional import require
 
-require("torch", "torch")
+require("torch", "torch")  # first: without torch this is the error to see
 
 from ._functional import cross_entropy  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402

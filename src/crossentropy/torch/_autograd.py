@@ -11,6 +11,8 @@ forward-mode tangents, and a Function with a custom jvp is refused by the compil
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -30,7 +32,8 @@ def loss(logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
         return _composite(logits, target, problem)
     if torch.compiler.is_compiling():
         return _operators.loss(logits, target, problem)
-    return _RowLoss.apply(logits, target, problem)  # type: ignore[no-any-return, no-untyped-call]
+    result: Tensor = _RowLoss.apply(logits, target, problem)  # type: ignore[no-untyped-call] # torch's
+    return result
 
 
 def _transformed() -> bool:
@@ -43,21 +46,21 @@ def _composite(logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
 
 class _RowLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, target, problem):  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
         evaluation = problem.evaluate(logits, target, threads=torch.get_num_threads())
         ctx.save_for_backward(logits, target, evaluation.statistics.table)
         ctx.problem, ctx.slopes = problem, evaluation.slopes
         return evaluation.loss
 
     @staticmethod
-    def backward(ctx, upstream):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
         if not ctx.needs_input_grad[0]:
             return None, None, None
         logits, target, table = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable_gradient(logits, target, ctx.problem, upstream), None, None
         slopes = ctx.slopes.scaled(upstream.to(table.dtype))
-        run = _reference.gradient if _is_batched(upstream) else rows.gradient
+        run = rows.gradient if _has_memory(upstream) else _reference.gradient
         problem = ctx.problem.rows(logits, target, torch.get_num_threads())
         return run(problem, RowStatistics(table), slopes), None, None
 
@@ -72,6 +75,8 @@ def _differentiable_gradient(
     return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
 
 
-def _is_batched(tensor: Tensor) -> bool:
+def _has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers lie somewhere: not batched over, not lazily zero."""
     functorch = torch._C._functorch
-    return functorch.is_batchedtensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
+    batched = functorch.is_batchedtensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
+    return not batched and not tensor._is_zerotensor()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,8 +37,8 @@ def torch_arguments(
         and 0 <= label_smoothing <= 1
     )
     if fits:
-        if weight is not None and weight.requires_grad:
-            raise RuntimeError("cross_entropy has no derivative in weight; pass weight.detach()")
+        if weight is not None:
+            _constant("weight", weight, "pass weight.detach()")
         return
     functional.cross_entropy(  # raises
         input,
@@ -77,8 +76,10 @@ def own_arguments(
         raise ValueError(f"z_loss must be a number of at least 0, got {z_loss}")
     if normalizer is not None and reduction != "mean":
         raise ValueError(f"normalizer goes with reduction='mean', got reduction={reduction!r}")
-    if isinstance(normalizer, Tensor) and normalizer.numel() != 1:
-        raise ValueError(f"normalizer must be one number, got shape {tuple(normalizer.shape)}")
+    if isinstance(normalizer, Tensor):
+        if normalizer.numel() != 1:
+            raise ValueError(f"normalizer must be one number, got shape {tuple(normalizer.shape)}")
+        _constant("normalizer", normalizer, "divide the loss of reduction='sum'")
     _fits("sample_weight", sample_weight, target.shape, "multiply the losses of reduction='none'")
     _fits("logit_bias", logit_bias, _classes(input), "add it to input")
 
@@ -88,6 +89,10 @@ def _fits(name: str, value: Tensor | None, shape: torch.Size, instead: str) -> N
         return
     if value.shape != shape:
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
+    _constant(name, value, instead)
+
+
+def _constant(name: str, value: Tensor, instead: str) -> None:
     if value.requires_grad:
         raise RuntimeError(f"cross_entropy has no derivative in {name}; {instead} instead")
 
@@ -100,8 +105,4 @@ def resolve(loss: Loss | str | None) -> Loss:
         return losses.get(loss)
     if isinstance(loss, Loss):
         return loss
-    raise TypeError(f"loss must be a crossentropy loss or its name, got {_type(loss)}")
-
-
-def _type(thing: Any) -> str:
-    return type(thing).__name__
+    raise TypeError(f"loss must be a crossentropy loss or its name, got {type(loss).__name__}")

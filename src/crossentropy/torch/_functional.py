@@ -115,7 +115,7 @@ def cross_entropy(
         temperature=float(temperature),
         bias=bias,
         sample_weight=None if sample_weight is None else sample_weight.reshape(-1),
-        normalizer=normalizer,
+        normalizer=normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer,
     )
     result = _autograd.loss(logits, target.reshape(-1).contiguous(), problem)
     return result.reshape(target.shape) if reduction == "none" else result
@@ -137,4 +137,4 @@ def _autocasts(device: str) -> bool:
 
 
 def _per_class(values: Tensor | None, logits: Tensor) -> Tensor | None:
-    return None if values is None else values.to(logits).contiguous()
+    return None if values is None else values.to(logits).resolve_neg().contiguous()

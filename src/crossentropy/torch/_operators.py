@@ -7,6 +7,8 @@ here, a user's own too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -53,11 +55,13 @@ def row_statistics(
 ) -> Tensor:
     """`rows.statistics` as (3, N) or, if weighted, (4, N)."""
     problem = _rows(logits, target, weight, bias, temperature, ignore_index)
-    return rows.statistics(problem, weighted=weighted).table  # type: ignore[no-any-return]
+    table: Tensor = rows.statistics(problem, weighted=weighted).table
+    return table
 
 
 @row_statistics.register_fake
-def _(logits, target, weight, bias, temperature, ignore_index, weighted):  # type: ignore[no-untyped-def]
+def _(logits: Tensor, *rest: Any) -> Tensor:
+    *_, weighted = rest
     return logits.new_empty((4 if weighted else 3, logits.shape[0]), dtype=torch.float64)
 
 
@@ -77,11 +81,12 @@ def row_gradient(
     """`rows.gradient`."""
     problem = _rows(logits, target, weight, bias, temperature, ignore_index)
     statistics = RowStatistics(table.contiguous())
-    return rows.gradient(problem, statistics, Slopes(a, b, c))  # type: ignore[no-any-return]
+    gradient: Tensor = rows.gradient(problem, statistics, Slopes(a, b, c))
+    return gradient
 
 
 @row_gradient.register_fake
-def _(logits, *rest):  # type: ignore[no-untyped-def]
+def _(logits: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
 
 
@@ -104,17 +109,17 @@ def attach(
 
 
 @attach.register_fake
-def _(logits, target, table, value, *rest):  # type: ignore[no-untyped-def]
+def _(logits: Tensor, target: Tensor, table: Tensor, value: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(value)
 
 
-def _keep(ctx, inputs, output):  # type: ignore[no-untyped-def]
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     logits, target, table, _, a, b, c, weight, bias, temperature, ignore_index = inputs
     ctx.save_for_backward(logits, target, table, a, b, c, weight, bias)
     ctx.options = temperature, ignore_index
 
 
-def _pull_back(ctx, upstream):  # type: ignore[no-untyped-def]
+def _pull_back(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
     logits, target, table, a, b, c, weight, bias = ctx.saved_tensors
     g = upstream.to(table.dtype)
     slopes = Slopes(a, b, c).scaled(g)
