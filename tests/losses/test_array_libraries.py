@@ -23,6 +23,22 @@ def test_every_loss_needs_only_the_standard(loss, literal):
             np.testing.assert_allclose(np.asarray(mine), theirs, atol=1e-14)
 
 
+@every_loss
+def test_tensors_of_any_layout(path, loss, literal):
+    torch = pytest.importorskip("torch")
+    want = loss.loss_gradient(TARGET, LOGITS, class_weight=WEIGHTS["class_weight"])
+    pairs = torch.stack([torch.tensor(TARGET), torch.full((5,), 3)], dim=1)
+    for logits in (
+        torch.tensor(LOGITS.T.copy()).t(),
+        torch.tensor(np.repeat(LOGITS, 2, axis=1))[:, ::2],
+        torch._neg_view(torch.tensor(-LOGITS)),
+    ):
+        weight = torch.tensor(np.repeat(WEIGHTS["class_weight"], 2))[::2]
+        got = loss.loss_gradient(pairs[:, 0], logits, class_weight=weight)
+        np.testing.assert_allclose(got[0].numpy(), want[0], atol=1e-14)
+        np.testing.assert_allclose(got[1].numpy(), want[1], atol=1e-14)
+
+
 @pytest.mark.parametrize("function", [class_balanced_weights, logit_adjustment])
 def test_counts(function):
     counts = np.array([5, 1, 3])

@@ -122,6 +122,19 @@ def test_out_is_written_and_may_be_the_logits(path):
     np.testing.assert_array_equal(logits, want)
 
 
+def test_out_of_any_layout_but_no_other_type_or_shape(path):
+    logits, target = some_rows(6, np.float32)
+    problem = rows.make(logits, target)
+    statistics = rows.statistics(problem)
+    want = rows.gradient(problem, statistics, Slopes(1.0, 1.0))
+    strided = np.zeros((9, 12), dtype=np.float32)[:, ::2]
+    rows.gradient(problem, statistics, Slopes(1.0, 1.0), out=strided)
+    np.testing.assert_allclose(strided, want, atol=1e-6)
+    for bad in (np.empty((9, 6)), np.empty((9, 5), dtype=np.float32)):
+        with pytest.raises(ValueError, match="out must have shape"):
+            rows.gradient(problem, statistics, Slopes(1.0, 1.0), out=bad)
+
+
 @pytest.mark.parametrize("length", [1, 8, 10])
 def test_slopes_of_another_length_are_refused(path, length):
     logits, target = some_rows(4, np.float32)

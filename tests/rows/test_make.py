@@ -12,6 +12,12 @@ def test_targets_of_any_integer_type_and_float16_logits():
     np.testing.assert_allclose(rows.statistics(problem).log_prob, -np.log(4))
 
 
+def test_arrays_on_two_devices_are_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="targets lie on meta, logits on cpu"):
+        rows.make(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64, device="meta"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [

@@ -96,18 +96,23 @@ def gradient(
     slopes
         The loss's slopes.
     out
-        (N, C) contiguous array of the logits' type to write to; made where None. It may be
-        the logits themselves.
+        (N, C) array of the logits' type to write to; made where None. It may be the logits
+        themselves. The native kernels write to contiguous ones only.
 
     Raises
     ------
     ValueError
-        If a slope is neither one number nor one for each row.
+        If a slope is neither one number nor one for each row, or `out` is not like the logits.
     """
     for slope in slopes:
         _check_length(slope, rows)
+    if out is not None and (out.shape != rows.logits.shape or out.dtype != rows.logits.dtype):
+        raise ValueError(
+            f"out must have shape {tuple(rows.logits.shape)} and type {rows.logits.dtype}, "
+            f"got {tuple(out.shape)} and {out.dtype}"
+        )
     memory = _native.memory_of(rows.logits) if _path != "reference" else None
-    if memory is not None:
+    if memory is not None and (out is None or memory.is_contiguous(out)):
         return _native.gradient(rows, statistics, slopes, memory, out=out)
     return _reference.gradient(rows, statistics, slopes, out=out)
 

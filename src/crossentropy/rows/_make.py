@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from crossentropy._arrays import Array, namespace
+from crossentropy._arrays import Array, device_of, is_torch, namespace
 
 from ._contract import NOTHING, Rows
 
@@ -45,7 +45,7 @@ def make(
     TypeError
         If logits are not floating point or targets are not integers.
     ValueError
-        If shapes disagree, or temperature is not a positive number.
+        If shapes or devices disagree, or temperature is not a positive number.
     """
     xp = namespace(logits, target)
     if not xp.isdtype(logits.dtype, "real floating"):
@@ -58,6 +58,10 @@ def make(
         raise ValueError(
             f"targets must have shape ({logits.shape[0]},) to go with logits of shape "
             f"{tuple(logits.shape)}, got {tuple(target.shape)}"
+        )
+    if device_of(target) != device_of(logits):
+        raise ValueError(
+            f"targets lie on {device_of(target)}, logits on {device_of(logits)}; move one of them"
         )
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ValueError(f"temperature must be a positive number, got {temperature}")
@@ -78,7 +82,7 @@ def _per_class(values: Array | None, logits: Array, name: str) -> Array | None:
     if values is None:
         return None
     xp = namespace(logits)
-    values = xp.astype(xp.asarray(values), logits.dtype, copy=False)
+    values = xp.asarray(values, dtype=logits.dtype, device=device_of(logits))
     if values.shape != logits.shape[1:]:
         raise ValueError(
             f"{name} must have one number for each of the {logits.shape[1]} classes, "
@@ -88,6 +92,9 @@ def _per_class(values: Array | None, logits: Array, name: str) -> Array | None:
 
 
 def _contiguous(array: Array) -> Array:
+    """As the native kernels read it, for the libraries whose memory they read."""
+    if is_torch(array):
+        return array.contiguous().resolve_neg()
     if isinstance(array, np.ndarray):
         return np.ascontiguousarray(array)
     return array

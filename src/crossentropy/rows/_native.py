@@ -36,6 +36,10 @@ class Memory(Protocol):
         """Whether it holds float64."""
         ...
 
+    def is_contiguous(self, array: Array) -> bool:
+        """Whether its elements lie one after the other, the last axis fastest."""
+        ...
+
     def table(self, shape: tuple[int, int]) -> Array:
         """An uninitialised float64 array."""
         ...
@@ -61,6 +65,9 @@ class NumpyMemory:
 
     def is_double(self, array: Any) -> bool:
         return bool(array.dtype == np.float64)
+
+    def is_contiguous(self, array: Any) -> bool:
+        return bool(array.flags.c_contiguous)
 
     def table(self, shape: tuple[int, int]) -> Any:
         return np.empty(shape)
@@ -96,6 +103,9 @@ class TorchMemory:
 
     def is_double(self, array: Any) -> bool:
         return bool(array.dtype is self._torch.float64)
+
+    def is_contiguous(self, array: Any) -> bool:
+        return bool(array.is_contiguous())
 
     def table(self, shape: tuple[int, int]) -> Any:
         return self._torch.empty(shape, dtype=self._torch.float64)
