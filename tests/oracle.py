@@ -7,6 +7,7 @@ import mpmath
 import numpy as np
 import torch
 
+from crossentropy import rows
 from crossentropy.rows import RowStatistics
 
 DIGITS = 60
@@ -15,11 +16,12 @@ DIGITS = 60
 def statistics(
     logits: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None
 ) -> RowStatistics:
-    """z_y, L₋, log p_y and −Σ w log p of every row, from 60 digits."""
+    """L, log p_y, p_y, 1 − p_y and −Σ w log p of every row, from 60 digits."""
     weight = np.ones(logits.shape[1]) if weight is None else weight
     with mpmath.workdps(DIGITS):
         columns = [_row(z, y, weight) for z, y in zip(logits, target, strict=True)]
-    return RowStatistics(np.array(columns, dtype=np.float64).reshape(-1, 4).T.copy())
+    table = np.array(columns, dtype=np.float64).reshape(-1, 5).T.copy()
+    return RowStatistics(rows.make(logits, target, weight=weight), table)
 
 
 def _row(z: np.ndarray, y: int, weight: np.ndarray) -> list[Any]:
@@ -33,7 +35,7 @@ def _row(z: np.ndarray, y: int, weight: np.ndarray) -> list[Any]:
         if w != 0
     )
     log_prob = -mpmath.log1p(mpmath.exp(lse_rest - exact[y]))
-    return [exact[y], lse_rest, log_prob, nll]
+    return [lse, log_prob, mpmath.exp(log_prob), -mpmath.expm1(log_prob), nll]
 
 
 def probability(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -36,3 +36,17 @@ def namespace(*arrays: Array) -> Any:
 def device_of(array: Array) -> Any:
     """Where an array lies: what `device=` takes."""
     return array.device if hasattr(array, "device") else device(array)
+
+
+def is_floating(array: Array) -> bool:
+    """Whether an array holds real floating-point numbers, NumPy's extension types included."""
+    if str(array.dtype) == "bfloat16":  # of ml_dtypes, which the standard does not know
+        return True
+    return bool(namespace(array).isdtype(array.dtype, "real floating"))
+
+
+def widened(array: Array) -> Array:
+    """Numbers of 16 bits as float32, others as they are."""
+    xp = namespace(array)
+    short = getattr(array.dtype, "itemsize", 4) < 4
+    return xp.astype(array, xp.float32) if short else array

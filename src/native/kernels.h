@@ -15,11 +15,12 @@ struct Rows {
   double weight_total;   // sum_j w_j
 };
 
-// (4, N) float64, contiguous; the last row is written only where Rows::weight is given.
+// (5, N) float64, contiguous; the last row is written only where Rows::weight is given.
 struct Statistics {
-  double* target_logit;  // z_y
-  double* lse_rest;      // logsumexp over j != y
-  double* log_prob;      // -softplus(lse_rest - target_logit)
+  double* lse;           // logsumexp of the row
+  double* log_prob;      // u = log p_y = -softplus(-margin)
+  double* prob;          // p_y
+  double* prob_rest;     // 1 - p_y
   double* weighted_nll;  // -sum_j w_j log softmax(z)_j
 };
 

@@ -65,7 +65,7 @@ Rows rows_of(uintptr_t logits, uintptr_t target, int64_t count, int64_t classes,
 
 Statistics statistics_at(uintptr_t address, int64_t count) {
   double* base = pointer<double>(address);
-  return {base, base + count, base + 2 * count, base + 3 * count};
+  return {base, base + count, base + 2 * count, base + 3 * count, base + 4 * count};
 }
 
 int64_t first_bad_target(const Rows& rows) {

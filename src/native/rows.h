@@ -169,13 +169,6 @@ struct Batch {
       reference[kBatch];
 };
 
-// log p = -softplus(-margin), exact to its last digits at both ends.
-inline Vector<double> log_prob_of(Vector<double> margin) {
-  const Vector<double> zero{}, size = margin < 0.0 ? -margin : margin;
-  const Vector<double> tail = log1p(exp<double>(-size));
-  return margin == margin ? (margin < 0.0 ? margin : zero) - tail : margin;
-}
-
 inline void put(double* to, Vector<double> v, int64_t count) {
   if (count == Lanes<double>::count)
     store(to, v);
@@ -183,15 +176,25 @@ inline void put(double* to, Vector<double> v, int64_t count) {
     store_part(to, v, count);
 }
 
+// With t = max - z_y and e = exp(-|t|), the softmax's denominator relative to its greatest term is
+// 1 + sum e where the target is greatest, else sum + e: one logarithm, which cancels nowhere.
 inline void finish_batch(const Batch& batch, const Statistics& out, int64_t begin, int64_t size) {
   constexpr int64_t lanes = Lanes<double>::count;
   for (int64_t k = 0; k < size; k += lanes) {
     const int64_t part = size - k < lanes ? size - k : lanes;
-    const Vector<double> z_y = load(batch.target_logit + k);
-    const Vector<double> lse_rest = load(batch.max + k) + log(load(batch.sum + k));
-    put(out.target_logit + begin + k, z_y, part);
-    put(out.lse_rest + begin + k, lse_rest, part);
-    put(out.log_prob + begin + k, log_prob_of(z_y - lse_rest), part);
+    const Vector<double> z_y = load(batch.target_logit + k), sum = load(batch.sum + k);
+    const Vector<double> max = sum == 0.0 ? z_y : load(batch.max + k), t = max - z_y;
+    const auto first = t <= 0.0;
+    const Vector<double> one = broadcast(1.0), e = exp<double>(first ? t : -t);
+    const Vector<double> rest = first ? sum * e : sum, own = first ? one : e;
+    const Vector<double> total = own + rest, inverse = 1.0 / total;
+    // what 1 + rest rounds away is put back, to the last digits of a tiny loss
+    const Vector<double> lost = first ? (rest - (total - 1.0)) * inverse : Vector<double>{};
+    const Vector<double> log_total = log(total) + lost;
+    put(out.lse + begin + k, (first ? z_y : max) + log_total, part);
+    put(out.log_prob + begin + k, first ? -log_total : -log_total - t, part);
+    put(out.prob + begin + k, own * inverse, part);
+    put(out.prob_rest + begin + k, rest * inverse, part);
   }
 }
 
@@ -206,11 +209,9 @@ inline void finish_weighted(const Rows& rows, const Batch& batch, const Statisti
       out.weighted_nll[i] = 0.0;
       continue;
     }
-    const double z_y = out.target_logit[i], log_prob = out.log_prob[i];
     const double w_y = static_cast<double>(weight[y]), rest = rows.weight_total - w_y;
-    const double lse = z_y == -__builtin_inf() ? out.lse_rest[i] : z_y - log_prob;
-    out.weighted_nll[i] = (rest == 0 ? 0.0 : rest * (lse - batch.reference[k])) -
-                          batch.weighted[k] - (w_y == 0 ? 0.0 : w_y * log_prob);
+    out.weighted_nll[i] = (rest == 0 ? 0.0 : rest * (out.lse[i] - batch.reference[k])) -
+                          batch.weighted[k] - (w_y == 0 ? 0.0 : w_y * out.log_prob[i]);
   }
 }
 
@@ -281,15 +282,13 @@ void gradient_of_rows(const Rows& rows, const Statistics& statistics, const Slop
       std::memset(gradient, 0, static_cast<size_t>(rows.classes) * sizeof(T));
       continue;
     }
-    const double z_y = statistics.target_logit[i], log_prob = statistics.log_prob[i];
-    const double lse = z_y == -__builtin_inf() ? statistics.lse_rest[i] : z_y - log_prob;
     // z = input / temperature, and the gradient is the input's
     const double a = slopes.a[i] * rows.scale, b = slopes.b[i] * rows.scale;
     const double c = Weighted ? slopes.c[i] * rows.scale : 0.0;
-    gradient_of_row<T, Adjusted, Weighted>(row_of<T, Adjusted>(rows, i), weight, rows.classes, lse,
-                                           a, c, gradient);
-    // The target's entry from 1 - p = -expm1(log p), never from a p - b, which cancels.
-    double entry = b * ::expm1(log_prob) + (a == b ? 0.0 : (a - b) * ::exp(log_prob));
+    gradient_of_row<T, Adjusted, Weighted>(row_of<T, Adjusted>(rows, i), weight, rows.classes,
+                                           statistics.lse[i], a, c, gradient);
+    // The target's entry from 1 - p, never from a p - b, which cancels.
+    double entry = -b * statistics.prob_rest[i] + (a == b ? 0.0 : (a - b) * statistics.prob[i]);
     if constexpr (Weighted) entry -= c * static_cast<double>(weight[y]);
     gradient[y] = static_cast<T>(entry);
   }

@@ -139,7 +139,7 @@ class Loss(ABC):
         problem = rows.make(logits, y_true)
         statistics = rows.statistics(problem)
         objective = self._objective(problem, class_weight)
-        return problem, statistics, objective.terms(statistics, problem.target, sample_weight)
+        return problem, statistics, objective.terms(statistics, sample_weight)
 
     def _objective(self, problem: rows.Rows, class_weight: Array | None) -> Objective:
         return Objective(self, classes=problem.logits.shape[1], class_weight=class_weight)

@@ -77,8 +77,9 @@ class Objective(NamedTuple):
             return xp.sum(weights)
         return xp.sum(xp.astype(target != self.ignore_index, xp.float64))
 
-    def terms(self, row: RowStatistics, target: Array, sample_weight: Array | None = None) -> Terms:
+    def terms(self, row: RowStatistics, sample_weight: Array | None = None) -> Terms:
         """Value and slopes of every row."""
+        target = row.rows.target
         value, slopes = self.loss.terms(row)
         if self.label_smoothing:
             value = value * (1 - self.label_smoothing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from crossentropy._arrays import Array, namespace
+from crossentropy._arrays import Array, device_of, namespace
 
 NOTHING = -(2**63)  # an ignore_index that no target has
 
@@ -13,21 +13,24 @@ NOTHING = -(2**63)  # an ignore_index that no target has
 class Rows(NamedTuple):
     """N rows of logits with their targets, and how to read them.
 
-    The rule sees ``logits / temperature + bias``. Built by `make`, which checks it, or by a
-    caller that has checked as much.
+    The rule sees ``softcap·tanh(logits / softcap) / temperature + bias``. Built by `make`, which
+    checks it, or by a caller that has checked as much.
 
     Attributes
     ----------
     logits
-        (N, C), floating point, C-contiguous.
+        (N, C), or (B, C, P) of which each position is a row, N = B·P; floating point,
+        C-contiguous.
     target
         (N,), int64: class indices, or `ignore_index`.
     weight
-        (C,) of the logits' type, or None: the w of S = Σ_j w_j z_j.
+        (C,) of the statistics' type (`weight_dtype`), or None for ones: the w of S = Σ_j w_j z_j.
     temperature
         Positive number that divides the logits.
     bias
-        (C,) of the logits' type, or None: added after the temperature.
+        (C,) like `weight`, or None: added after the temperature.
+    softcap
+        Positive number that bounds the logits, or None: applied before the temperature.
     ignore_index
         Rows with this target have zero loss and zero gradient; `NOTHING` ignores none.
     n_threads
@@ -39,8 +42,14 @@ class Rows(NamedTuple):
     weight: Array | None = None
     temperature: float = 1.0
     bias: Array | None = None
+    softcap: float | None = None
     ignore_index: int = NOTHING
     n_threads: int = 1
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return int(self.logits.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,53 +58,60 @@ class RowStatistics:
 
     Attributes
     ----------
+    rows
+        What they are the statistics of.
     table
-        (3, N) or (4, N) float64: the rows below, in their order.
+        (4, N) or (5, N) float64: the statistics below, in their order.
+    argmax
+        (N,) int64, the class of the greatest logit as the rule sees it, where it was asked for.
     """
 
+    rows: Rows
     table: Array
-
-    @property
-    def target_logit(self) -> Array:
-        """z_y, the target's logit."""
-        return self.table[0, ...]
-
-    @property
-    def lse_rest(self) -> Array:
-        """L₋, the logsumexp over j ≠ y."""
-        return self.table[1, ...]
-
-    @property
-    def log_prob(self) -> Array:
-        """U = log p_y = −softplus(−Δ), in nats, accurate however close p_y is to 1."""
-        return self.table[2, ...]
-
-    @property
-    def weighted_nll(self) -> Array:
-        """−Σ_j w_j log p_j = W·L − S, in nats."""
-        return self.table[3, ...]
-
-    @property
-    def margin(self) -> Array:
-        """Δ = z_y − L₋."""
-        return self.target_logit - self.lse_rest
+    argmax: Array | None = None
 
     @property
     def lse(self) -> Array:
         """L, the logsumexp over all classes."""
-        xp = namespace(self.table)
-        masked = self.target_logit == -xp.inf
-        return xp.where(masked, self.lse_rest, self.target_logit - self.log_prob)
+        return self.table[0, ...]
+
+    @property
+    def log_prob(self) -> Array:
+        """U = log p_y = −softplus(−Δ), in nats, accurate however close p_y is to 1."""
+        return self.table[1, ...]
 
     @property
     def prob(self) -> Array:
         """p_y."""
-        return namespace(self.table).exp(self.log_prob)
+        return self.table[2, ...]
 
     @property
     def prob_rest(self) -> Array:
         """1 − p_y, accurate however small."""
-        return -namespace(self.table).expm1(self.log_prob)
+        return self.table[3, ...]
+
+    @property
+    def weighted_nll(self) -> Array:
+        """−Σ_j w_j log p_j = W·L − S, in nats."""
+        return self.table[4, ...]
+
+    @property
+    def margin(self) -> Array:
+        """Δ = z_y − L₋ = log p_y − log(1 − p_y), L₋ the logsumexp over j ≠ y."""
+        xp = namespace(self.table)
+        rest = self.prob_rest
+        certain = rest == 0
+        margin = self.log_prob - xp.log(xp.where(certain, 1.0, rest))
+        return xp.where(certain, xp.inf, margin)
+
+    def of_class(self, values: Array) -> Array:
+        """values[y] of every row, 0 for ignored rows: (C,) to (N,) float64."""
+        target = self.rows.target
+        xp = namespace(self.table)
+        values = xp.asarray(values, dtype=self.table.dtype, device=device_of(self.table))
+        ignored = target == self.rows.ignore_index
+        picked = xp.take(values, xp.where(ignored, xp.zeros_like(target), target), axis=0)
+        return xp.where(ignored, 0.0, picked)
 
 
 class Slopes(NamedTuple):

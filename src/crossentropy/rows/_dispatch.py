@@ -60,8 +60,8 @@ def use(name: str) -> None:
     _path = wanted
 
 
-def statistics(rows: Rows, *, weighted: bool = False) -> RowStatistics:
-    """One pass over the logits: z_y, L₋ and log p_y of every row.
+def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> RowStatistics:
+    """One pass over the logits: L, log p_y, p_y and 1 − p_y of every row.
 
     Parameters
     ----------
@@ -69,17 +69,19 @@ def statistics(rows: Rows, *, weighted: bool = False) -> RowStatistics:
         From `make`.
     weighted
         Whether to add −Σ_j w_j log p_j.
+    argmax
+        Whether to add the class of the greatest logit.
 
     Raises
     ------
     IndexError
         If a target is neither a class index nor `ignore_index`.
     """
-    memory = _native.memory_of(rows.logits) if _path != "reference" else None
-    if memory is not None:
+    memory = _memory_of(rows)
+    if memory is not None and not argmax:
         return _native.statistics(rows, memory, weighted=weighted)
     _check_range(rows)
-    return _reference.statistics(rows, weighted=weighted)
+    return _reference.statistics(rows, weighted=weighted, argmax=argmax)
 
 
 def gradient(
@@ -111,17 +113,22 @@ def gradient(
             f"out must have shape {tuple(rows.logits.shape)} and type {rows.logits.dtype}, "
             f"got {tuple(out.shape)} and {out.dtype}"
         )
-    memory = _native.memory_of(rows.logits) if _path != "reference" else None
+    memory = _memory_of(rows)
     if memory is not None and (out is None or memory.is_contiguous(out)):
         return _native.gradient(rows, statistics, slopes, memory, out=out)
     return _reference.gradient(rows, statistics, slopes, out=out)
 
 
+def _memory_of(rows: Rows) -> _native.Memory | None:
+    plain = rows.logits.ndim == 2 and rows.softcap is None
+    return _native.memory_of(rows.logits) if _path != "reference" and plain else None
+
+
 def _check_length(slope: Array | float | None, rows: Rows) -> None:
     shape = tuple(getattr(slope, "shape", ()))
-    if shape and shape != (rows.logits.shape[0],):
+    if shape and shape != tuple(rows.target.shape):
         raise ValueError(
-            f"a slope is one number or one for each of {rows.logits.shape[0]} rows, got {shape}"
+            f"a slope is one number or one for each of {rows.target.shape[0]} rows, got {shape}"
         )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from crossentropy._arrays import Array, device_of, is_torch, namespace
+from crossentropy._arrays import Array, device_of, is_floating, is_torch, namespace
 
 from ._contract import NOTHING, Rows
 
@@ -18,6 +19,7 @@ def make(
     weight: Array | None = None,
     temperature: float = 1.0,
     bias: Array | None = None,
+    softcap: float | None = None,
     ignore_index: int = NOTHING,
     n_threads: int = 1,
 ) -> Rows:
@@ -26,7 +28,8 @@ def make(
     Parameters
     ----------
     logits
-        (N, C), real floating point: raw scores.
+        (N, C), real floating point: raw scores. Or (B, C, P), of which each of the N = B·P
+        positions is a row.
     target
         (N,), integers: class indices in [0, C), or `ignore_index`.
     weight
@@ -35,6 +38,9 @@ def make(
         Positive number that divides the logits.
     bias
         (C,), added to the logits after the temperature.
+    softcap
+        Positive number that bounds the logits as softcap·tanh(logits / softcap), before the
+        temperature.
     ignore_index
         Rows with this target count for nothing; by default there are none.
     n_threads
@@ -45,26 +51,28 @@ def make(
     TypeError
         If logits are not floating point or targets are not integers.
     ValueError
-        If shapes or devices disagree, or temperature is not a positive number.
+        If shapes or devices disagree, or temperature or softcap is not a positive number.
     """
     xp = namespace(logits, target)
-    if not xp.isdtype(logits.dtype, "real floating"):
+    if not is_floating(logits):
         raise TypeError(f"logits must be floating point, got {logits.dtype}; convert them first")
     if not xp.isdtype(target.dtype, "integral"):
         raise TypeError(f"targets must be integer class indices, got {target.dtype}")
-    if logits.ndim != 2:
+    if logits.ndim not in (2, 3):
         raise ValueError(f"logits must have shape (N, C), got {tuple(logits.shape)}")
-    if target.shape != logits.shape[:1]:
+    count = logits.shape[0] * math.prod(logits.shape[2:])
+    if target.shape != (count,):
         raise ValueError(
-            f"targets must have shape ({logits.shape[0]},) to go with logits of shape "
+            f"targets must have shape ({count},) to go with logits of shape "
             f"{tuple(logits.shape)}, got {tuple(target.shape)}"
         )
     if device_of(target) != device_of(logits):
         raise ValueError(
             f"targets lie on {device_of(target)}, logits on {device_of(logits)}; move one of them"
         )
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature must be a positive number, got {temperature}")
+    for name, number in (("temperature", temperature), ("softcap", softcap)):
+        if number is not None and not 0 < number < math.inf:
+            raise ValueError(f"{name} must be a positive number, got {number}")
     if n_threads < 1:
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
     return Rows(
@@ -73,17 +81,24 @@ def make(
         weight=_per_class(weight, logits, "weight"),
         temperature=float(temperature),
         bias=_per_class(bias, logits, "bias"),
+        softcap=None if softcap is None else float(softcap),
         ignore_index=ignore_index,
         n_threads=n_threads,
     )
+
+
+def weight_dtype(logits: Array) -> Any:
+    """The type of what goes with the logits by class: theirs, or float32 where that is shorter."""
+    short = getattr(logits.dtype, "itemsize", 4) < 4
+    return namespace(logits).float32 if short else logits.dtype
 
 
 def _per_class(values: Array | None, logits: Array, name: str) -> Array | None:
     if values is None:
         return None
     xp = namespace(logits)
-    values = xp.asarray(values, dtype=logits.dtype, device=device_of(logits))
-    if values.shape != logits.shape[1:]:
+    values = xp.asarray(values, dtype=weight_dtype(logits), device=device_of(logits))
+    if values.shape != logits.shape[1:2]:
         raise ValueError(
             f"{name} must have one number for each of the {logits.shape[1]} classes, "
             f"got shape {tuple(values.shape)}"

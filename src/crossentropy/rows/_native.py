@@ -147,7 +147,7 @@ def statistics(rows: Rows, memory: Memory, *, weighted: bool = False) -> RowStat
     n, classes = logits.shape
     weight, total = _weight(rows, memory) if weighted else (None, 0.0)
     bias = _bias(rows, memory)
-    table = memory.table((4 if weighted else 3, n))
+    table = memory.table((5 if weighted else 4, n))
     bad = kernels.statistics(
         memory.is_double(logits),
         memory.address(logits),
@@ -164,7 +164,7 @@ def statistics(rows: Rows, memory: Memory, *, weighted: bool = False) -> RowStat
     )
     if bad >= 0:
         raise_out_of_range(rows, bad)
-    return RowStatistics(table)
+    return RowStatistics(rows, table)
 
 
 def gradient(

@@ -62,7 +62,7 @@ class _RowLoss(torch.autograd.Function):
         slopes = ctx.slopes.scaled(upstream.to(table.dtype))
         run = rows.gradient if _has_memory(upstream) else _reference.gradient
         problem = ctx.problem.rows(logits, target, torch.get_num_threads())
-        return run(problem, RowStatistics(table), slopes), None, None
+        return run(problem, RowStatistics(problem, table), slopes), None, None
 
 
 def _differentiable_gradient(

@@ -23,7 +23,8 @@ def loss(logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
     options = (problem.objective.class_weight, problem.bias, problem.temperature)
     ignore_index, weighted = problem.objective.ignore_index, problem.objective.needs_weighted
     table = row_statistics(logits.detach(), target, *options, ignore_index, weighted)
-    value, _, slopes = problem.finish(RowStatistics(table), target, logits.dtype)
+    statistics = RowStatistics(problem.rows(logits, target), table)
+    value, _, slopes = problem.finish(statistics, logits.dtype)
     zero = torch.zeros_like(table[0, 0] if value.ndim == 0 else table[0])
     a, b, c = (None if s is None else zero + s for s in slopes)
     linked: Tensor = attach(logits, target, table, value, a, b, c, *options, ignore_index)
@@ -40,7 +41,7 @@ def _rows(
 ) -> Rows:
     threads = torch.get_num_threads()
     logits, target = logits.contiguous(), target.contiguous()
-    return Rows(logits, target, weight, temperature, bias, ignore_index, threads)
+    return Rows(logits, target, weight, temperature, bias, None, ignore_index, threads)
 
 
 @torch.library.custom_op("crossentropy::row_statistics", mutates_args=())
@@ -53,7 +54,7 @@ def row_statistics(
     ignore_index: int,
     weighted: bool,
 ) -> Tensor:
-    """`rows.statistics` as (3, N) or, if weighted, (4, N)."""
+    """`rows.statistics` as (4, N) or, if weighted, (5, N)."""
     problem = _rows(logits, target, weight, bias, temperature, ignore_index)
     table: Tensor = rows.statistics(problem, weighted=weighted).table
     return table
@@ -62,7 +63,7 @@ def row_statistics(
 @row_statistics.register_fake
 def _(logits: Tensor, *rest: Any) -> Tensor:
     *_, weighted = rest
-    return logits.new_empty((4 if weighted else 3, logits.shape[0]), dtype=torch.float64)
+    return logits.new_empty((5 if weighted else 4, logits.shape[0]), dtype=torch.float64)
 
 
 @torch.library.custom_op("crossentropy::row_gradient", mutates_args=())
@@ -80,7 +81,7 @@ def row_gradient(
 ) -> Tensor:
     """`rows.gradient`."""
     problem = _rows(logits, target, weight, bias, temperature, ignore_index)
-    statistics = RowStatistics(table.contiguous())
+    statistics = RowStatistics(problem, table.contiguous())
     gradient: Tensor = rows.gradient(problem, statistics, Slopes(a, b, c))
     return gradient
 

@@ -50,11 +50,11 @@ class Problem(NamedTuple):
         """Statistics, rule and reduction, rounded to the logits' type once."""
         problem = self.rows(logits, target, threads)
         row = run(problem, weighted=self.objective.needs_weighted)
-        return self.finish(row, target, logits.dtype)
+        return self.finish(row, logits.dtype)
 
-    def finish(self, row: RowStatistics, target: Tensor, dtype: torch.dtype) -> Evaluation:
+    def finish(self, row: RowStatistics, dtype: torch.dtype) -> Evaluation:
         """Rule and reduction."""
-        value, slopes = self.objective.terms(row, target, self.sample_weight)
+        value, slopes = self.objective.terms(row, self.sample_weight)
         if self.reduction == "none":
             return Evaluation(value.to(dtype), row, slopes)
         total = value.sum()
@@ -62,5 +62,5 @@ class Problem(NamedTuple):
             return Evaluation(total.to(dtype), row, slopes)
         divisor = self.normalizer
         if divisor is None:
-            divisor = self.objective.normalizer(target, self.sample_weight)
+            divisor = self.objective.normalizer(row.rows.target, self.sample_weight)
         return Evaluation((total / divisor).to(dtype), row, slopes.scaled(1 / divisor))
