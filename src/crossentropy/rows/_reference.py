@@ -116,7 +116,7 @@ def _per_row(values: Array, z: Array, xp: Any) -> Array:
 
 def _per_class(values: Array, z: Array) -> Array:
     """(C,) to broadcast over the logits' rows."""
-    return values[(None, ..., *(None,) * (z.ndim - 2))]
+    return namespace(values).reshape(values, (1, -1, *(1,) * (z.ndim - 2)))
 
 
 def _picked(z: Array, index: Array, xp: Any) -> Array:
