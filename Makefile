@@ -45,8 +45,8 @@ format: $(INSTALLED) ## rewrite the sources in the house style
 types: $(INSTALLED) ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## speed and memory as ratios to the peers, in one run
-	$(BIN)/python benchmarks/bench_training.py
+bench: $(INSTALLED) ## speed, memory and accuracy beside the peers, as ratios in one run
+	$(BIN)/crossentropy bench
 
 study: $(INSTALLED) ## how often compare crowns a false winner (ten minutes)
 	$(BIN)/python benchmarks/null_study.py

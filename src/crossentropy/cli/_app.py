@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from crossentropy.cli.bench import bench
 from crossentropy.cli.compare import INTERRUPTED, compare
 from crossentropy.cli.predict import predict
 
@@ -23,6 +24,7 @@ def app() -> None:
     """Cross entropy, from the definition to the deployed probability."""
 
 
+app.add_command(bench)
 app.add_command(compare)
 app.add_command(predict)
 

@@ -1,0 +1,82 @@
+"""Measuring side by side: interleaved runs in one process, medians, peaks of memory.
+
+Candidates are not measured one after the other: on a shared machine the speed drifts between
+them, and only what ran in turn can be divided.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ._effort import Effort
+
+Run = Callable[[], object]
+
+_BATCH_SECONDS = 1e-3  # fast candidates are timed in batches of about so long
+_MOST_ROUNDS = 200
+
+
+def interleaved(
+    candidates: Mapping[str, Run],
+    effort: Effort,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Median seconds of each candidate, all run in turn.
+
+    Parameters
+    ----------
+    candidates
+        What to run, by name.
+    effort
+        For how long.
+    clock
+        Tells the seconds.
+    """
+    for run in candidates.values():  # warms up
+        run()
+    once = {name: _time(run, 1, clock) for name, run in candidates.items()}
+    batch = {name: max(1, int(_BATCH_SECONDS / max(t, 1e-9))) for name, t in once.items()}
+    a_round = sum(t * batch[name] for name, t in once.items())
+    rounds = max(effort.least, int(effort.seconds * len(once) / max(a_round, 1e-9)))
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(min(rounds, _MOST_ROUNDS)):
+        for name, run in candidates.items():
+            times[name].append(_time(run, batch[name], clock))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _time(run: Run, batch: int, clock: Callable[[], float]) -> float:
+    start = clock()
+    for _ in range(batch):
+        run()
+    return (clock() - start) / batch
+
+
+def peak_bytes(setup: Callable[[], Run]) -> int:
+    """By how much one run lifts the peak memory of a fresh process above its set-up.
+
+    Parameters
+    ----------
+    setup
+        Makes what the run needs, in that process, and returns the run; can be pickled.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, (setup,))
+
+
+def _peak(setup: Callable[[], Run]) -> int:
+    run = setup()
+    before = _peak_so_far()
+    run()
+    return _peak_so_far() - before
+
+
+def _peak_so_far() -> int:
+    """Linux's own mark of this process; getrusage's would be inherited from the parent."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
