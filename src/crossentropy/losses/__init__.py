@@ -16,7 +16,9 @@ from ._family import (
 )
 from ._imbalance import class_balanced_weights, logit_adjustment
 from ._objective import Objective, Terms
-from ._registry import available, get
+from ._registry import as_loss, available, get
+from ._scalar_rule import ScalarRule
+from ._sum import Sum
 
 __all__ = [
     "CrossEntropy",
@@ -26,8 +28,11 @@ __all__ = [
     "MeanAbsoluteError",
     "Objective",
     "Poly",
+    "ScalarRule",
+    "Sum",
     "SymmetricCrossEntropy",
     "Terms",
+    "as_loss",
     "available",
     "class_balanced_weights",
     "get",

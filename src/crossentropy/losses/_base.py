@@ -1,56 +1,112 @@
 """The loss: what a member of the family defines, and what it gets for it on arrays.
 
-A member defines `value`, `slope` and `curvature` in u = log p_y, three lines of array code
-each. From these the base class makes per-row losses, gradients and Hessian diagonals on
-any array library; `crossentropy.torch` makes the training loss from the same three.
+A function f(u) of u = log p_y defines `value`, `slope` and `curvature`, a line or two of
+array code each. What depends on more of the row defines `value`, `terms` and `hessian`
+instead. From these the base class makes per-row losses, gradients and Hessian diagonals on
+any array library; `crossentropy.torch` makes the training loss from the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from crossentropy import rows
 from crossentropy._arrays import Array, namespace
 from crossentropy.rows import RowStatistics, Slopes
 
+from . import _check
 from ._objective import Objective, Terms
+
+if TYPE_CHECKING:
+    from ._sum import Sum
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss(ABC):
-    """A cross-entropy variant f(u) of the log-probability u of the target.
+    """A cross-entropy variant: a scalar rule over a few statistics of each row of logits.
 
-    Since ∂u/∂z = onehot(y) − softmax(z), the gradient of every such loss is
-    ``slope(u) · (softmax(z) − onehot(y))``: a = b = −f′(u).
+    Most are a function f(u) of the log-probability u of the target. Since
+    ∂u/∂z = onehot(y) − softmax(z), their gradient is ``slope(u) · (softmax(z) − onehot(y))``:
+    a = b = −f′(u).
+
+    Losses add up and take factors of at least 0: ``0.1 * CrossEntropy() + ReverseCrossEntropy()``.
     """
 
-    name: ClassVar[str]
+    __array_ufunc__ = None  # NumPy's numbers leave factor * loss to the loss
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The loss in snake case."""
+
+    @property
+    def scale(self) -> float:
+        """What multiplies the logits before the rule sees them: 1 but for losses on cosines."""
+        return 1.0
+
+    @property
+    def needs_weighted(self) -> bool:
+        """Whether the rule reads `RowStatistics.weighted_nll`, of weights 1."""
+        return False
 
     @abstractmethod
     def value(self, row: RowStatistics) -> Array:
-        """F by row, in nats."""
+        """F by row, in nats, by operations that automatic differentiation can follow twice."""
 
-    @abstractmethod
     def slope(self, row: RowStatistics) -> Array:
         """−f′(u) by row: 1 for cross entropy."""
+        raise NotImplementedError(f"{self!r} is no function of log_prob alone; see its terms")
 
-    @abstractmethod
     def curvature(self, row: RowStatistics) -> Array:
         """f″(u) by row: 0 for cross entropy."""
+        raise NotImplementedError(f"{self!r} is no function of log_prob alone; see its hessian")
 
     @property
     def label(self) -> str:
         """The loss in words with its parameters, as `generalized cross entropy (q = 0.7)`."""
         words = self.name.replace("_", " ")
-        parameters = ", ".join(f"{k} = {v:g}" for k, v in dataclasses.asdict(self).items())
+        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        numeric = [(name, value) for name, value in fields if isinstance(value, numbers.Real)]
+        parameters = ", ".join(f"{name} = {value:g}" for name, value in numeric)
         return f"{words} ({parameters})" if parameters else words
 
     def terms(self, row: RowStatistics) -> Terms:
         """Value and slopes in the statistics (z_y, L, S)."""
         slope = self.slope(row)
         return Terms(self.value(row), Slopes(slope, slope))
+
+    def hessian(self, row: RowStatistics, residual: Array) -> Array:
+        """Diagonal of the Hessian by row, (N, C), in the logits that the rule sees.
+
+        Parameters
+        ----------
+        row
+            The statistics.
+        residual
+            (N, C), softmax(z) − onehot(y). For f(u) the diagonal is
+            −f′·p_j(1 − p_j) + f″·(p_j − [j = y])², and p(1 − p) = |residual|·(1 − |residual|).
+        """
+        size = namespace(residual).abs(residual)
+        slope, curvature = (by_row(x, row) for x in (self.slope(row), self.curvature(row)))
+        return slope * size * (1 - size) + curvature * size**2
+
+    def __add__(self, other: object) -> Sum:
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return _sum(self).plus(_sum(other))
+
+    def __radd__(self, other: object) -> Loss:  # of sum(), which starts from 0
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __mul__(self, factor: object) -> Sum:
+        if not isinstance(factor, numbers.Real):
+            return NotImplemented
+        return _sum(self).times(float(factor))
+
+    __rmul__ = __mul__
 
     def loss(
         self,
@@ -59,6 +115,8 @@ class Loss(ABC):
         *,
         sample_weight: Array | None = None,
         class_weight: Array | None = None,
+        n_threads: int = 1,
+        out: Array | None = None,
     ) -> Array:
         """Loss of each row.
 
@@ -72,6 +130,10 @@ class Loss(ABC):
             (N,), multiplies each row's loss.
         class_weight
             (C,), multiplies it by the weight of the row's class.
+        n_threads
+            At most so many threads work on the rows.
+        out
+            (N,) float64, written to and returned; made where None.
 
         Returns
         -------
@@ -83,7 +145,7 @@ class Loss(ABC):
         IndexError
             If a label is out of range.
         TypeError, ValueError
-            If types or shapes do not fit.
+            If types or shapes do not fit; `out` is as it was then.
 
         Examples
         --------
@@ -92,7 +154,10 @@ class Loss(ABC):
         >>> CrossEntropy().loss(np.array([0]), np.array([[0.0, 0.0]]))
         array([0.69314718])
         """
-        return self._evaluate(y_true, logits, sample_weight, class_weight)[2].value
+        call = _Call.of(self, y_true, logits, sample_weight, class_weight, n_threads)
+        call.check_outputs(loss=out)
+        row = call.statistics()
+        return _written(call.objective.value(row, call.sample_weight), out, row)
 
     def loss_gradient(
         self,
@@ -101,10 +166,20 @@ class Loss(ABC):
         *,
         sample_weight: Array | None = None,
         class_weight: Array | None = None,
+        n_threads: int = 1,
+        loss_out: Array | None = None,
+        gradient_out: Array | None = None,
     ) -> tuple[Array, Array]:
-        """Loss of each row, (N,), and its gradient in the logits, (N, C). See `loss`."""
-        problem, statistics, terms = self._evaluate(y_true, logits, sample_weight, class_weight)
-        return terms.value, rows.gradient(problem, statistics, terms.slopes)
+        """Loss of each row, (N,), and its gradient in the logits, (N, C) of their type.
+
+        `gradient_out` may be the logits themselves, which it then replaces. See `loss`.
+        """
+        call = _Call.of(self, y_true, logits, sample_weight, class_weight, n_threads)
+        call.check_outputs(loss=loss_out, gradient=gradient_out)
+        row = call.statistics()
+        value, slopes = call.objective.terms(row, call.sample_weight)
+        gradient = rows.gradient(call.rows, row, slopes, out=gradient_out)
+        return _written(value, loss_out, row), gradient
 
     def gradient_hessian(
         self,
@@ -113,33 +188,92 @@ class Loss(ABC):
         *,
         sample_weight: Array | None = None,
         class_weight: Array | None = None,
+        n_threads: int = 1,
+        gradient_out: Array | None = None,
+        hessian_out: Array | None = None,
     ) -> tuple[Array, Array]:
         """Gradient and diagonal of the Hessian in the logits, (N, C) each. See `loss`.
 
-        The diagonal is −f′·p_j(1 − p_j) + f″·([j = y] − p_j)²; it is negative in places where
-        a loss is not convex.
+        The diagonal is negative in places where a loss is not convex. It is computed in float64
+        and rounded to the logits' type once.
+
+        Raises
+        ------
+        NotImplementedError
+            For a user's rule, which has no second derivatives.
         """
-        problem, statistics, terms = self._evaluate(y_true, logits, sample_weight, class_weight)
-        gradient = rows.gradient(problem, statistics, terms.slopes)
-        # with a = b = 1 the gradient is p − onehot(y), and p(1 − p) = |p − onehot|·(1 − |…|)
-        residual = rows.gradient(problem, statistics, Slopes(1.0, 1.0))
-        xp = namespace(residual)
-        size = xp.abs(residual)
-        slope = terms.slopes.a + xp.zeros_like(statistics.log_prob)
-        curvature = self.curvature(statistics) + xp.zeros_like(statistics.log_prob)
-        weights = self._objective(problem, class_weight).row_weights(problem.target, sample_weight)
+        call = _Call.of(self, y_true, logits, sample_weight, class_weight, n_threads)
+        call.check_outputs(gradient=gradient_out, hessian=hessian_out)
+        row = call.statistics()
+        slopes = call.objective.terms(row, call.sample_weight).slopes
+        hessian = self.hessian(row, call.residual(row)) * self.scale**2
+        weights = call.objective.row_weights(call.rows.target, call.sample_weight)
         if weights is not None:
-            curvature = weights * curvature
-        slope, curvature = (xp.astype(x, size.dtype, copy=False) for x in (slope, curvature))
-        return gradient, slope[:, None] * size * (1 - size) + curvature[:, None] * size**2
+            hessian = hessian * by_row(weights, row)
+        gradient = rows.gradient(call.rows, row, slopes, out=gradient_out)
+        hessian = namespace(hessian).astype(hessian, call.rows.logits.dtype, copy=False)
+        return gradient, _written(hessian, hessian_out, row)
 
-    def _evaluate(
-        self, y_true: Array, logits: Array, sample_weight: Array | None, class_weight: Array | None
-    ) -> tuple[rows.Rows, RowStatistics, Terms]:
-        problem = rows.make(logits, y_true)
-        statistics = rows.statistics(problem)
-        objective = self._objective(problem, class_weight)
-        return problem, statistics, objective.terms(statistics, sample_weight)
 
-    def _objective(self, problem: rows.Rows, class_weight: Array | None) -> Objective:
-        return Objective(self, classes=problem.logits.shape[1], class_weight=class_weight)
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """One call of an array method, checked."""
+
+    rows: rows.Rows
+    objective: Objective
+    sample_weight: Array | None
+
+    @classmethod
+    def of(
+        cls,
+        loss: Loss,
+        y_true: Array,
+        logits: Array,
+        sample_weight: Array | None,
+        class_weight: Array | None,
+        n_threads: int,
+    ) -> _Call:
+        problem = rows.make(logits, y_true, temperature=1 / loss.scale, n_threads=n_threads)
+        if logits.ndim != 2:
+            raise ValueError(f"logits must have shape (N, C), got {tuple(logits.shape)}")
+        _check.shape("sample_weight", sample_weight, tuple(problem.target.shape))
+        _check.shape("class_weight", class_weight, (problem.classes,))
+        return cls(problem, Objective(loss, problem.classes, class_weight), sample_weight)
+
+    def check_outputs(self, **outputs: Array | None) -> None:
+        """Raise ValueError before anything is written; losses are float64, the rest as logits."""
+        logits = self.rows.logits
+        for name, out in outputs.items():
+            if name == "loss":
+                double = namespace(logits).float64
+                _check.output("the output of losses", out, logits, logits.shape[:1], double)
+            else:
+                _check.output(f"the output of the {name}", out, logits, logits.shape, logits.dtype)
+
+    def statistics(self) -> RowStatistics:
+        return rows.statistics(self.rows, weighted=self.objective.needs_weighted)
+
+    def residual(self, row: RowStatistics) -> Array:
+        """softmax(z) − onehot(y), which is the gradient of cross entropy, in float64."""
+        logits = namespace(self.rows.logits).astype(self.rows.logits, row.table.dtype, copy=False)
+        # a gradient in the logits is divided by the temperature, one in the rule's logits is not
+        one = self.rows.temperature
+        return rows.gradient(self.rows._replace(logits=logits), row, Slopes(one, one))
+
+
+def by_row(values: Array | float, row: RowStatistics) -> Array:
+    """(N,), or a number for all rows, to broadcast over classes."""
+    return (values + namespace(row.table).zeros_like(row.log_prob))[:, None]
+
+
+def _sum(loss: Loss) -> Sum:
+    from ._sum import Sum
+
+    return loss if isinstance(loss, Sum) else Sum(((1.0, loss),))
+
+
+def _written(values: Array, out: Array | None, row: RowStatistics) -> Array:
+    if out is None:
+        return values
+    out[...] = values
+    return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from crossentropy._arrays import Array, device_of, namespace
+from crossentropy._errors import InputError
 from crossentropy.rows import NOTHING, RowStatistics, Slopes
 
 
@@ -14,17 +15,39 @@ class Terms(NamedTuple):
     value: Array
     slopes: Slopes
 
+    def scaled(self, factor: float) -> Terms:
+        """Times a number."""
+        return self if factor == 1 else Terms(self.value * factor, self.slopes.scaled(factor))
+
+    def plus(self, other: Terms) -> Terms:
+        """The terms of the sum."""
+        return Terms(self.value + other.value, added(self.slopes, other.slopes))
+
+
+def added(mine: Slopes, theirs: Slopes) -> Slopes:
+    """Slopes of a sum; a and b stay one array where they are in both."""
+    a = mine.a + theirs.a
+    b = a if mine.b is mine.a and theirs.b is theirs.a else mine.b + theirs.b
+    parts = [c for c in (mine.c, theirs.c) if c is not None]
+    return Slopes(a, b, sum(parts) if parts else None)
+
 
 class Rule(Protocol):
-    """What an objective needs of a loss."""
+    """What an objective needs of a loss; `Loss` says what each means."""
 
-    def terms(self, row: RowStatistics) -> Terms:
-        """Value and slopes by row."""
-        ...
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def needs_weighted(self) -> bool: ...
+
+    def value(self, row: RowStatistics) -> Array: ...
+
+    def terms(self, row: RowStatistics) -> Terms: ...
 
 
 class Objective(NamedTuple):
-    """``ω_y·((1 − ε)·f + λ·L²) + (ε/C)·Σ_j ω_j (−log p_j)``, times the row's own weight.
+    """``ω_y·((1 − ε)·f + λ·L²) + ε·Σ_j π_j ω_j (−log p_j)``, times the row's own weight.
 
     With the plain cross entropy this is PyTorch's weighted, smoothed loss; with another
     member of the family the smoothed part stays a cross entropy.
@@ -43,6 +66,8 @@ class Objective(NamedTuple):
         λ, which keeps L near 0 (PaLM, arXiv 2204.02311).
     ignore_index
         Rows with this target weigh nothing.
+    smoothing_prior
+        π, (C,), the distribution that smoothed labels are drawn from; None is the uniform one.
     """
 
     loss: Rule
@@ -51,11 +76,39 @@ class Objective(NamedTuple):
     label_smoothing: float = 0.0
     z_loss: float = 0.0
     ignore_index: int = NOTHING
+    smoothing_prior: Array | None = None
+
+    @property
+    def scale(self) -> float:
+        """What multiplies the logits before the rule: `Rows.temperature` is divided by it."""
+        return self.loss.scale
 
     @property
     def needs_weighted(self) -> bool:
-        """Whether the statistics must hold −Σ w log p, with w = ω."""
-        return self.label_smoothing != 0
+        """Whether the statistics must hold −Σ w log p, with the w of `weight`."""
+        return self.label_smoothing != 0 or self.loss.needs_weighted
+
+    @property
+    def weight(self) -> Array | None:
+        """The w that `Rows.weight` must hold, (C,), or None for ones.
+
+        Raises
+        ------
+        ValueError
+            If smoothing asks for other w than the loss, for rows have one w only.
+        """
+        if not self.label_smoothing:
+            return None
+        weight = self.class_weight
+        if self.smoothing_prior is not None:
+            weight = self.smoothing_prior if weight is None else self.smoothing_prior * weight
+        if weight is not None and self.loss.needs_weighted:
+            raise InputError(
+                f"{self.loss!r} does not combine with label smoothing by "
+                f"{'class weights' if self.smoothing_prior is None else 'a prior'}: both need a "
+                "weighted sum of the logits, and it has other weights; leave one of them out"
+            )
+        return weight
 
     def row_weights(self, target: Array, sample_weight: Array | None = None) -> Array | None:
         """ω_y times the row's own weight, 0 for ignored rows: (N,) float64, None for all ones."""
@@ -79,32 +132,53 @@ class Objective(NamedTuple):
 
     def terms(self, row: RowStatistics, sample_weight: Array | None = None) -> Terms:
         """Value and slopes of every row."""
-        target = row.rows.target
         value, slopes = self.loss.terms(row)
+        factors = self._factors(row, sample_weight)
+        return Terms(self._value(row, value, *factors), self._slopes(row, slopes, *factors))
+
+    def value(self, row: RowStatistics, sample_weight: Array | None = None) -> Array:
+        """Value of every row alone, which automatic differentiation may follow any times."""
+        return self._value(row, self.loss.value(row), *self._factors(row, sample_weight))
+
+    def _factors(
+        self, row: RowStatistics, sample_weight: Array | None
+    ) -> tuple[Array | None, Array | None]:
+        """ω_y and the row's own weight; smoothing lies between the two."""
+        target = row.rows.target
+        own = _float64(sample_weight, target, namespace(target))
+        return None if self.class_weight is None else row.of_class(self.class_weight), own
+
+    def _value(
+        self, row: RowStatistics, value: Array, by_class: Array | None, own: Array | None
+    ) -> Array:
         if self.label_smoothing:
             value = value * (1 - self.label_smoothing)
-            slopes = slopes.scaled(1 - self.label_smoothing)
         if self.z_loss:
             value = value + self.z_loss * row.lse**2
-            slopes = slopes._replace(a=slopes.a + 2 * self.z_loss * row.lse)
-        weights = self._class_weights(target)
-        if weights is not None:
-            value, slopes = _scaled(weights, Terms(value, slopes))
+        value = _weighted(by_class, value)
         if self.label_smoothing:
-            value, slopes = self._smoothed(row, target, Terms(value, slopes))
-        own = _float64(sample_weight, target, namespace(target))
-        return Terms(value, slopes) if own is None else _scaled(own, Terms(value, slopes))
+            value = value + self._share * row.weighted_nll
+        return _weighted(own, value)
 
-    def _smoothed(self, row: RowStatistics, target: Array, terms: Terms) -> Terms:
-        xp = namespace(target)
-        share = self.label_smoothing / self.classes
-        weights = _float64(self.class_weight, target, xp)
-        total = float(self.classes) if weights is None else xp.sum(weights)
-        a, b, _ = terms.slopes
-        return Terms(
-            terms.value + share * row.weighted_nll,
-            Slopes(a + share * total + xp.zeros_like(row.log_prob), b, share),
-        )
+    def _slopes(
+        self, row: RowStatistics, slopes: Slopes, by_class: Array | None, own: Array | None
+    ) -> Slopes:
+        if self.label_smoothing:
+            slopes = slopes.scaled(1 - self.label_smoothing)
+        if self.z_loss:
+            slopes = slopes._replace(a=slopes.a + 2 * self.z_loss * row.lse)
+        if by_class is not None:
+            slopes = slopes.scaled(by_class)
+        if self.label_smoothing:
+            push = self._share if slopes.c is None else slopes.c + self._share
+            slopes = Slopes(slopes.a + self._share * _total(row), slopes.b, push)
+        return slopes if own is None else slopes.scaled(own)
+
+    @property
+    def _share(self) -> float:
+        """What multiplies −Σ w log p."""
+        uniform = self.smoothing_prior is None
+        return self.label_smoothing / self.classes if uniform else self.label_smoothing
 
     def _class_weights(self, target: Array) -> Array | None:
         """ω_y of every row, 0 for ignored rows."""
@@ -123,8 +197,17 @@ def _float64(values: Array | None, like: Array, xp: Any) -> Array | None:
     return xp.astype(xp.asarray(values, device=device_of(like)), xp.float64, copy=False)
 
 
-def _scaled(weights: Array, terms: Terms) -> Terms:
-    """Terms times the rows' weights; a weight of 0 silences even an infinite loss."""
-    xp = namespace(weights)
-    value = xp.where(weights == 0, 0.0, weights * terms.value)
-    return Terms(value, terms.slopes.scaled(weights))
+def _weighted(weights: Array | None, value: Array) -> Array:
+    """Times the rows' weights, if any; a weight of 0 silences even an infinite loss."""
+    if weights is None:
+        return value
+    return weights * namespace(weights).where(weights == 0, 0.0, value)
+
+
+def _total(row: RowStatistics) -> Array | float:
+    """W = Σ_j w_j."""
+    weight = row.rows.weight
+    if weight is None:
+        return float(row.rows.classes)
+    xp = namespace(weight)
+    return xp.sum(xp.astype(weight, row.table.dtype, copy=False))

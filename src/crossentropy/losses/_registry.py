@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 from crossentropy._errors import InputError, closest
 
 from . import _family
 from ._base import Loss
+from ._scalar_rule import ScalarRule
 
-_LOSSES: dict[str, type[Loss]] = {
-    cls.name: cls
-    for cls in vars(_family).values()
-    if inspect.isclass(cls) and issubclass(cls, Loss) and cls is not Loss
-}
+
+def _members(module: ModuleType) -> Iterator[tuple[str, type[Loss]]]:
+    """The losses of a module that can be made without parameters."""
+    for cls in vars(module).values():
+        if inspect.isclass(cls) and issubclass(cls, Loss) and not inspect.isabstract(cls):
+            fields = dataclasses.fields(cls)
+            if not any(field.default is dataclasses.MISSING for field in fields):
+                yield cls().name, cls
+
+
+_LOSSES = dict(_members(_family))
 
 
 def available() -> list[str]:
@@ -52,3 +63,38 @@ def get(name: str, **parameters: float) -> Loss:
     if name not in _LOSSES:
         raise InputError(f"unknown loss {name!r}; {closest(name, available())}")
     return _LOSSES[name](**parameters)
+
+
+def as_loss(loss: Loss | str | Callable[[Any], Any] | None) -> Loss:
+    """The loss for what a `loss=` argument was given.
+
+    Parameters
+    ----------
+    loss
+        A loss; the name of one; a function of the log-probability of the target, as in
+        `ScalarRule`; or None for cross entropy.
+
+    Raises
+    ------
+    ValueError
+        If there is no loss of that name.
+    TypeError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> as_loss("focal"), as_loss(None)
+    (Focal(gamma=2.0), CrossEntropy())
+    """
+    if loss is None:
+        return _family.CrossEntropy()
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        return get(loss)
+    if callable(loss) and not inspect.isclass(loss):
+        return ScalarRule(loss)
+    raise TypeError(
+        "loss must be a crossentropy loss, its name or a function of the log-probability, "
+        f"got {loss!r}"
+    )
