@@ -136,13 +136,14 @@ def test_tensors_without_memory_take_the_plain_route():
 def test_operators_keep_torchs_rules():
     logits = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     target = torch.tensor([0, 3, -100, 1, 2])
-    plain = (None, None, 1.0, -100)
-    table = _operators.row_statistics(logits.detach(), target, *plain, False)
+    plain = (None, None, 1.0, None, -100)
+    table, _ = _operators.row_statistics(logits.detach(), target, *plain, False, False)
     slope = torch.ones((), dtype=torch.float64)
     value = -table[1]
     checks = "test_schema", "test_autograd_registration", "test_faketensor"
     for operator, arguments in (
-        (_operators.row_statistics, (logits.detach(), target, *plain, False)),
+        (_operators.row_statistics, (logits.detach(), target, *plain, False, False)),
+        (_operators.row_statistics, (logits.detach(), target, *plain, True, True)),
         (_operators.row_gradient, (logits.detach(), target, table, slope, slope, None, *plain)),
         (_operators.attach, (logits, target, table, value, slope, slope, None, *plain)),
     ):

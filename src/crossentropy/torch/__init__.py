@@ -10,5 +10,6 @@ require("torch", "torch")  # first: without torch this is the error to see
 
 from ._functional import cross_entropy  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
+from ._result import CrossEntropyResult  # noqa: E402
 
-__all__ = ["CrossEntropyLoss", "cross_entropy"]
+__all__ = ["CrossEntropyLoss", "CrossEntropyResult", "cross_entropy"]

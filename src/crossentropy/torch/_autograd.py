@@ -1,9 +1,10 @@
 """The routes from a loss's value to its gradient, and the choice between them.
 
 - eager: an old-style `Function` around the row passes, the cheapest that autograd has;
-- compiled: opaque operators, between which the compiler fuses the scalar rule;
-- under function transforms and forward mode, for second derivatives and for subclasses of
-  Tensor: plain torch operations, which all of them follow.
+- compiled, where there are native kernels: opaque operators, between which the compiler
+  fuses the scalar rule;
+- plain torch operations, which everything follows: under function transforms and forward
+  mode, for second derivatives and subclasses of Tensor, and compiled for other devices.
 
 Each alone fails something: an operator with registered autograd gives silently wrong
 forward-mode tangents, and a Function with a custom jvp is refused by the compiler.
@@ -18,51 +19,86 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from crossentropy import rows
-from crossentropy.rows import RowStatistics, _reference
+from crossentropy.rows import RowStatistics, _pure
 
 from . import _operators
-from ._problem import Problem
+from ._problem import Evaluation, Problem
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def loss(logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
-    """The reduced loss of (N, C) logits, by the route that fits the moment."""
+def loss(
+    logits: Tensor, target: Tensor, problem: Problem, *, argmax: bool, inplace: bool
+) -> tuple[Tensor, RowStatistics]:
+    """The reduced loss, by the route that fits the moment, and the statistics it is made of."""
     if _transformed() or type(logits) not in _PLAIN:
-        return _composite(logits, target, problem)
+        return _composite(logits, target, problem, argmax)
     if torch.compiler.is_compiling():
-        return _operators.loss(logits, target, problem)
-    result: Tensor = _RowLoss.apply(logits, target, problem)  # type: ignore[no-untyped-call] # torch's
-    return result
+        native = logits.is_cpu and rows.path() != "reference"
+        return (_operators.loss if native else _composite)(logits, target, problem, argmax)
+    row = rows.statistics(
+        problem.rows(logits, target), weighted=problem.objective.needs_weighted, argmax=argmax
+    )
+    evaluation = problem.evaluate(row)
+    if not (logits.requires_grad and torch.is_grad_enabled()):
+        return evaluation.loss, row
+    arguments = logits, target, row.table, evaluation, problem, inplace and not _saved_by_hooks()
+    return _RowLoss.apply(*arguments), row  # type: ignore[no-untyped-call] # torch's
 
 
 def _transformed() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def _composite(logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
-    return problem.evaluate(logits, target, _reference.statistics).loss
+def _saved_by_hooks() -> bool:
+    """Whether what is saved for backward may be elsewhere, where no version counter guards it."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(False) is not None
+
+
+def _composite(
+    logits: Tensor, target: Tensor, problem: Problem, argmax: bool = False
+) -> tuple[Tensor, RowStatistics]:
+    row = _pure.statistics(
+        problem.rows(logits, target), weighted=problem.objective.needs_weighted, argmax=argmax
+    )
+    return problem.value(row), row
 
 
 class _RowLoss(torch.autograd.Function):
+    """The link between a loss that is already there and its gradient."""
+
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
-        evaluation = problem.evaluate(logits, target, threads=torch.get_num_threads())
-        ctx.save_for_backward(logits, target, evaluation.statistics.table)
-        ctx.problem, ctx.slopes = problem, evaluation.slopes
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        table: Tensor,
+        evaluation: Evaluation,
+        problem: Problem,
+        inplace: bool,
+    ) -> Tensor:
+        ctx.save_for_backward(logits, target, table)
+        ctx.problem, ctx.slopes, ctx.inplace = problem, evaluation.slopes, inplace
         return evaluation.loss
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        nothing = (None,) * 5
         if not ctx.needs_input_grad[0]:
-            return None, None, None
+            return None, *nothing
         logits, target, table = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiable_gradient(logits, target, ctx.problem, upstream), None, None
+            return _differentiable_gradient(logits, target, ctx.problem, upstream), *nothing
         slopes = ctx.slopes.scaled(upstream.to(table.dtype))
-        run = rows.gradient if _has_memory(upstream) else _reference.gradient
-        problem = ctx.problem.rows(logits, target, torch.get_num_threads())
-        return run(problem, RowStatistics(problem, table), slopes), None, None
+        problem = ctx.problem.rows(logits, target)
+        row = RowStatistics(problem, table)
+        if not _has_memory(upstream):
+            return _pure.gradient(problem, row, slopes), *nothing
+        if not ctx.inplace:
+            return rows.gradient(problem, row, slopes), *nothing
+        gradient = rows.gradient(problem, row, slopes, out=logits.detach())
+        torch.autograd.graph.increment_version(gradient)  # for whoever else saved the logits
+        return gradient, *nothing
 
 
 def _differentiable_gradient(
@@ -71,7 +107,7 @@ def _differentiable_gradient(
     """The gradient as a function that autograd can differentiate again."""
     if not logits.requires_grad:
         logits = logits.detach().requires_grad_()
-    value = _composite(logits, target, problem)
+    value, _ = _composite(logits, target, problem)
     return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
 
 

@@ -8,24 +8,47 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crossentropy import losses
-from crossentropy.losses import Loss
+from crossentropy.losses import _check
+
+from ._options import Options
 
 
-def torch_arguments(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-) -> None:
-    """Raise torch's error where input, target or weight do not fit together."""
+def arguments(input: Tensor, target: Tensor, options: Options) -> None:
+    """Raise where input, target and options do not fit together."""
+    _torchs(input, target, options)
+    numbers(options.temperature, options.softcap, options.z_loss, options.empty)
+    _tensors(input, target, options)
+    if options.inplace_backward:
+        _overwritable(input)
+
+
+def numbers(temperature: float, softcap: float | None, z_loss: float, empty: str) -> None:
+    """Raise where an option that is no tensor is out of range."""
+    for name, number in (("temperature", temperature), ("softcap", softcap)):
+        if isinstance(number, Tensor):
+            raise TypeError(f"{name} must be a number, got a tensor; apply it to input instead")
+        if number is not None and not 0 < number < math.inf:
+            raise ValueError(f"{name} must be a positive number, got {number}")
+    if not 0 <= z_loss < math.inf:
+        raise ValueError(f"z_loss must be a number of at least 0, got {z_loss}")
+    if empty not in ("nan", "zero"):
+        raise ValueError(f"empty must be 'nan' or 'zero', got {empty!r}")
+
+
+def distribution(prior: Tensor) -> None:
+    """Raise where a smoothing prior is no distribution, if its numbers are at hand to look at."""
+    traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if prior.is_cpu and type(prior) is Tensor and not traced:
+        _check.distribution(prior, prior.numel(), "smoothing_prior")
+
+
+def _torchs(input: Tensor, target: Tensor, options: Options) -> None:
     if target.is_floating_point() and target.shape == input.shape and input.ndim > 0:
         raise NotImplementedError(
             "class probabilities as targets are not supported yet; give class indices, or use "
             "torch.nn.functional.cross_entropy"
         )
+    weight = options.weight
     fits = (
         input.ndim > 0
         and input.is_floating_point()
@@ -33,8 +56,8 @@ def torch_arguments(
         and target.device == input.device
         and target.shape == input.shape[:1] * (input.ndim > 1) + input.shape[2:]
         and (weight is None or (weight.shape == _classes(input) and weight.is_floating_point()))
-        and reduction in ("none", "mean", "sum")
-        and 0 <= label_smoothing <= 1
+        and options.reduction in ("none", "mean", "sum")
+        and 0 <= options.label_smoothing <= 1
     )
     if fits:
         if weight is not None:
@@ -44,9 +67,9 @@ def torch_arguments(
         input,
         target,
         weight,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        label_smoothing=label_smoothing,
+        ignore_index=options.ignore_index,
+        reduction=options.reduction,
+        label_smoothing=options.label_smoothing,
     )
     raise ValueError(
         "expected input (C,), (N, C) or (N, C, d1, ...) with int64 targets (), (N,) or "
@@ -55,38 +78,31 @@ def torch_arguments(
     )
 
 
-def _classes(input: Tensor) -> torch.Size:
-    return input.shape[:1] if input.ndim == 1 else input.shape[1:2]
-
-
-def own_arguments(
-    input: Tensor,
-    target: Tensor,
-    sample_weight: Tensor | None,
-    temperature: float,
-    logit_bias: Tensor | None,
-    z_loss: float,
-    normalizer: Tensor | float | None,
-    reduction: str,
-) -> None:
-    """Raise where our keyword arguments do not fit."""
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be a positive number, got {temperature}")
-    if not 0 <= z_loss < math.inf:
-        raise ValueError(f"z_loss must be a number of at least 0, got {z_loss}")
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(f"normalizer goes with reduction='mean', got reduction={reduction!r}")
+def _tensors(input: Tensor, target: Tensor, options: Options) -> None:
+    own, bias, prior = options.sample_weight, options.logit_bias, options.smoothing_prior
+    if own is not None:
+        _fits("sample_weight", own, target.shape, "multiply the losses of reduction='none'")
+    if bias is not None:
+        _fits("logit_bias", bias, _classes(input), "add it to input")
+    if prior is not None:
+        _fits("smoothing_prior", prior, _classes(input), "pass smoothing_prior.detach()")
+        distribution(prior)
+    normalizer = options.normalizer
+    if normalizer is not None and options.reduction != "mean":
+        raise ValueError(
+            f"normalizer goes with reduction='mean', got reduction={options.reduction!r}"
+        )
     if isinstance(normalizer, Tensor):
         if normalizer.numel() != 1:
             raise ValueError(f"normalizer must be one number, got shape {tuple(normalizer.shape)}")
         _constant("normalizer", normalizer, "divide the loss of reduction='sum'")
-    _fits("sample_weight", sample_weight, target.shape, "multiply the losses of reduction='none'")
-    _fits("logit_bias", logit_bias, _classes(input), "add it to input")
 
 
-def _fits(name: str, value: Tensor | None, shape: torch.Size, instead: str) -> None:
-    if value is None:
-        return
+def _classes(input: Tensor) -> torch.Size:
+    return input.shape[:1] if input.ndim == 1 else input.shape[1:2]
+
+
+def _fits(name: str, value: Tensor, shape: torch.Size, instead: str) -> None:
     if value.shape != shape:
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
     _constant(name, value, instead)
@@ -97,12 +113,11 @@ def _constant(name: str, value: Tensor, instead: str) -> None:
         raise RuntimeError(f"cross_entropy has no derivative in {name}; {instead} instead")
 
 
-def resolve(loss: Loss | str | None) -> Loss:
-    """The loss object for what was given as `loss=`."""
-    if loss is None:
-        return losses.CrossEntropy()
-    if isinstance(loss, str):
-        return losses.get(loss)
-    if isinstance(loss, Loss):
-        return loss
-    raise TypeError(f"loss must be a crossentropy loss or its name, got {type(loss).__name__}")
+def _overwritable(input: Tensor) -> None:
+    """A leaf's gradient in its own memory would replace its values."""
+    base = input if input._base is None else input._base
+    if base.is_leaf and base.requires_grad:
+        raise RuntimeError(
+            "inplace_backward=True writes the gradient over input, but input is a leaf tensor that "
+            "requires grad, or a view of one; give the output of a layer, or leave it out"
+        )

@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from typing import Any, Literal, overload
+
 from torch import Tensor
 from torch.nn import _reduction
 
-from crossentropy.losses import Loss, Objective
+from crossentropy import losses
+from crossentropy.losses import Loss
 
 from . import _autograd, _check
-from ._problem import Problem
+from ._layout import rows_of
+from ._options import Options
+from ._problem import problem_of
+from ._result import CrossEntropyResult, result_of
+
+Rule = Callable[[Tensor], Tensor]  # losses by row from log p of the target
+
+
+@overload
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    loss: Loss | Rule | str | None = None,
+    sample_weight: Tensor | None = None,
+    temperature: float = 1.0,
+    logit_bias: Tensor | None = None,
+    softcap: float | None = None,
+    smoothing_prior: Tensor | None = None,
+    z_loss: float = 0.0,
+    normalizer: Tensor | float | None = None,
+    empty: str = "nan",
+    inplace_backward: bool = False,
+    return_stats: Literal[False] = False,
+) -> Tensor: ...
+
+
+@overload
+def cross_entropy(
+    input: Tensor, target: Tensor, *args: Any, return_stats: bool, **options: Any
+) -> CrossEntropyResult: ...
 
 
 def cross_entropy(
@@ -22,24 +61,30 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     *,
-    loss: Loss | str | None = None,
+    loss: Loss | Rule | str | None = None,
     sample_weight: Tensor | None = None,
     temperature: float = 1.0,
     logit_bias: Tensor | None = None,
+    softcap: float | None = None,
+    smoothing_prior: Tensor | None = None,
     z_loss: float = 0.0,
     normalizer: Tensor | float | None = None,
-) -> Tensor:
+    empty: str = "nan",
+    inplace_backward: bool = False,
+    return_stats: bool = False,
+) -> Tensor | CrossEntropyResult:
     """Cross entropy of logits and class indices, or another loss of the family.
 
     The arguments before the star are those of `torch.nn.functional.cross_entropy`, with its
     meaning and its errors. The row's loss is
-    ``ω_y·((1 − ε)·f + λ·L²) + (ε/C)·Σ_j ω_j(−log p_j)`` with p the softmax of
-    ``input / temperature + logit_bias`` and L its logsumexp.
+    ``ω_y·((1 − ε)·f + λ·L²) + ε·Σ_j π_j ω_j (−log p_j)`` with p the softmax of
+    ``softcap·tanh(input / softcap) / temperature + logit_bias`` and L its logsumexp.
 
     Parameters
     ----------
     input
-        (C,), (N, C) or (N, C, d1, …) logits.
+        (C,), (N, C) or (N, C, d1, …) logits of any floating-point type. Contiguous and
+        channels_last ones are read where they lie.
     target
         (), (N,) or (N, d1, …) int64 class indices in [0, C), or `ignore_index`.
     weight
@@ -54,23 +99,40 @@ def cross_entropy(
     label_smoothing
         ε in [0, 1].
     loss
-        f: a loss of `crossentropy.losses` or its name; cross entropy where None.
+        f: a loss of `crossentropy.losses`, its name, or a function of your own from log p of the
+        targets, (N,) float64, to the losses; cross entropy where None.
     sample_weight
         Of target's shape: a weight for each row.
     temperature
         Divides the logits.
     logit_bias
         (C,), added to the logits after that: `crossentropy.losses.logit_adjustment`.
+    softcap
+        Bounds the logits before that, as ``softcap·tanh(input / softcap)``; None does not.
+    smoothing_prior
+        (C,), the distribution π that smoothed labels are drawn from; None is the uniform one.
     z_loss
-        λ: keeps the logsumexp near 0. Elsewhere called `lse_square_scale`.
+        λ: keeps the logsumexp near 0. Liger's `lse_square_scale`.
     normalizer
         What the sum is divided by instead, with ``reduction="mean"``: the number of targets in
         all micro-batches or on all machines makes accumulated gradients come out right.
+    empty
+        The mean over nothing, where all rows are ignored or weigh 0: ``"nan"`` as in torch, or
+        ``"zero"``, a loss of 0 whose gradient is 0.
+    inplace_backward
+        Whether the backward pass writes the gradient over input's memory, which saves an array
+        of input's size. Whoever else saved input for backward then gets torch's error of an
+        in-place change, as does a second backward pass. Without effect on gradients of
+        gradients, in compiled code, under function transforms and where saved tensors are
+        packed by hooks, as in activation checkpointing.
+    return_stats
+        Whether to return a `CrossEntropyResult`: the loss with log p, logsumexp, prediction and
+        correctness of each row, from the same pass over the logits.
 
     Returns
     -------
-    Tensor
-        In nats and of input's type: a number, or of target's shape where reduction is
+    Tensor or CrossEntropyResult
+        The loss in nats and of input's type: a number, or of target's shape where reduction is
         ``"none"``.
 
     Raises
@@ -78,7 +140,9 @@ def cross_entropy(
     IndexError
         If a target is out of range.
     RuntimeError, ValueError, TypeError
-        As torch where its arguments do not fit; ValueError where ours do not.
+        As torch where its arguments do not fit; ValueError where ours do not; RuntimeError for
+        a tensor that has no derivative here but requires one, or an `input` that
+        `inplace_backward` must not write to.
     NotImplementedError
         For class probabilities as targets, which are to come.
 
@@ -92,49 +156,37 @@ def cross_entropy(
     tensor(0.7201)
     >>> cross_entropy(logits, target, loss="focal", reduction="none")
     tensor([0.0018, 0.7019])
+    >>> cross_entropy(logits, target, return_stats=True).correct
+    tensor([ True, False])
     """
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
-    _check.torch_arguments(input, target, weight, ignore_index, reduction, label_smoothing)
-    _check.own_arguments(
-        input, target, sample_weight, temperature, logit_bias, z_loss, normalizer, reduction
-    )
-    logits = _rows_of(input)
-    per_class = (_per_class(values, logits) for values in (weight, logit_bias))
-    class_weight, bias = per_class
-    problem = Problem(
-        objective=Objective(
-            loss=_check.resolve(loss),
-            classes=logits.shape[1],
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            z_loss=z_loss,
-            ignore_index=ignore_index,
-        ),
+    options = Options(
+        weight=weight,
+        ignore_index=ignore_index,
         reduction=reduction,
-        temperature=float(temperature),
-        bias=bias,
-        sample_weight=None if sample_weight is None else sample_weight.reshape(-1),
-        normalizer=normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer,
+        label_smoothing=label_smoothing,
+        loss=losses.as_loss(loss),
+        sample_weight=sample_weight,
+        temperature=temperature,
+        logit_bias=logit_bias,
+        softcap=softcap,
+        smoothing_prior=smoothing_prior,
+        z_loss=z_loss,
+        normalizer=normalizer,
+        empty=empty,
+        inplace_backward=inplace_backward,
+        return_stats=return_stats,
     )
-    result = _autograd.loss(logits, target.reshape(-1).contiguous(), problem)
-    return result.reshape(target.shape) if reduction == "none" else result
-
-
-def _rows_of(input: Tensor) -> Tensor:
-    """The logits as contiguous rows (N, C), in float32 where torch's own loss would be."""
-    if input.dtype.itemsize < 4 and _autocasts(input.device.type):
-        input = input.float()
-    if input.ndim == 1:
-        input = input.unsqueeze(0)
-    elif input.ndim > 2:
-        input = input.movedim(1, -1).flatten(0, -2)
-    return input.contiguous()
-
-
-def _autocasts(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def _per_class(values: Tensor | None, logits: Tensor) -> Tensor | None:
-    return None if values is None else values.to(logits).resolve_neg().contiguous()
+    _check.arguments(input, target, options)
+    logits = rows_of(input)
+    value, row = _autograd.loss(
+        logits,
+        target.reshape(-1).contiguous(),
+        problem_of(logits, options),
+        argmax=return_stats,
+        inplace=inplace_backward,
+    )
+    if reduction == "none":
+        value = value.reshape(target.shape)
+    return result_of(value, row, target) if return_stats else value

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
+from crossentropy import losses
 from crossentropy.losses import Loss
 
-from ._check import resolve
-from ._functional import cross_entropy
+from . import _check
+from ._functional import Rule, cross_entropy
+
+_DEFAULTS = {
+    "label_smoothing": 0.0,
+    "temperature": 1.0,
+    "softcap": None,
+    "z_loss": 0.0,
+    "empty": "nan",
+    "inplace_backward": False,
+    "return_stats": False,
+}
 
 
 class CrossEntropyLoss(nn.CrossEntropyLoss):
@@ -17,8 +30,14 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):
     ----------
     weight, size_average, ignore_index, reduce, reduction, label_smoothing
         As in `torch.nn.CrossEntropyLoss`.
-    loss, temperature, logit_bias, z_loss
+    loss, temperature, logit_bias, softcap, smoothing_prior, z_loss, empty, inplace_backward, \
+return_stats
         As in `cross_entropy`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is out of range.
 
     Examples
     --------
@@ -30,6 +49,7 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):
     """
 
     logit_bias: Tensor | None
+    smoothing_prior: Tensor | None
 
     def __init__(
         self,
@@ -40,16 +60,29 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
         *,
-        loss: Loss | str | None = None,
+        loss: Loss | Rule | str | None = None,
         temperature: float = 1.0,
         logit_bias: Tensor | None = None,
+        softcap: float | None = None,
+        smoothing_prior: Tensor | None = None,
         z_loss: float = 0.0,
+        empty: str = "nan",
+        inplace_backward: bool = False,
+        return_stats: bool = False,
     ) -> None:
         super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
-        self.loss = resolve(loss)
+        _check.numbers(temperature, softcap, z_loss, empty)
+        if smoothing_prior is not None:
+            _check.distribution(smoothing_prior)
+        self.loss = losses.as_loss(loss)
         self.temperature = temperature
         self.register_buffer("logit_bias", logit_bias)
+        self.softcap = softcap
+        self.register_buffer("smoothing_prior", smoothing_prior)
         self.z_loss = z_loss
+        self.empty = empty
+        self.inplace_backward = inplace_backward
+        self.return_stats = return_stats
 
     def forward(
         self,
@@ -58,7 +91,7 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):
         *,
         sample_weight: Tensor | None = None,
         normalizer: Tensor | float | None = None,
-    ) -> Tensor:
+    ) -> Any:  # a Tensor, or a CrossEntropyResult with return_stats
         """Loss of a batch; `sample_weight` and `normalizer` belong to the batch."""
         return cross_entropy(
             input,
@@ -71,17 +104,17 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):
             sample_weight=sample_weight,
             temperature=self.temperature,
             logit_bias=self.logit_bias,
+            softcap=self.softcap,
+            smoothing_prior=self.smoothing_prior,
             z_loss=self.z_loss,
             normalizer=normalizer,
+            empty=self.empty,
+            inplace_backward=self.inplace_backward,
+            return_stats=self.return_stats,
         )
 
     def extra_repr(self) -> str:
         """The options that differ from plain cross entropy."""
-        options = [repr(self.loss)]
-        if self.label_smoothing:
-            options.append(f"label_smoothing={self.label_smoothing}")
-        if self.temperature != 1.0:
-            options.append(f"temperature={self.temperature}")
-        if self.z_loss:
-            options.append(f"z_loss={self.z_loss}")
-        return ", ".join(options)
+        options = {name: getattr(self, name) for name in _DEFAULTS}
+        differ = (f"{k}={v!r}" for k, v in options.items() if v != _DEFAULTS[k])
+        return ", ".join([repr(self.loss), *differ])

@@ -18,17 +18,18 @@ from crossentropy.rows import Rows, RowStatistics, Slopes
 from ._problem import Problem
 
 
-def loss(logits: Tensor, target: Tensor, problem: Problem) -> Tensor:
-    """The reduced loss, as a compiler may trace it."""
-    options = (problem.objective.class_weight, problem.bias, problem.temperature)
-    ignore_index, weighted = problem.objective.ignore_index, problem.objective.needs_weighted
-    table = row_statistics(logits.detach(), target, *options, ignore_index, weighted)
-    statistics = RowStatistics(problem.rows(logits, target), table)
-    value, _, slopes = problem.finish(statistics, logits.dtype)
-    zero = torch.zeros_like(table[0, 0] if value.ndim == 0 else table[0])
-    a, b, c = (None if s is None else zero + s for s in slopes)
-    linked: Tensor = attach(logits, target, table, value, a, b, c, *options, ignore_index)
-    return linked
+def loss(
+    logits: Tensor, target: Tensor, problem: Problem, argmax: bool
+) -> tuple[Tensor, RowStatistics]:
+    """The reduced loss, as a compiler may trace it, and the statistics it is made of."""
+    read = problem.weight, problem.bias, problem.temperature, problem.softcap, problem.ignore_index
+    weighted = problem.objective.needs_weighted
+    table, best = row_statistics(logits.detach(), target, *read, weighted, argmax)
+    row = RowStatistics(problem.rows(logits, target), table, best if argmax else None)
+    value, slopes = problem.evaluate(row)
+    zero = torch.zeros_like(table[0].sum() if value.ndim == 0 else table[0])
+    a, b, c = (None if slope is None else zero + slope for slope in slopes)
+    return attach(logits, target, table, value, a, b, c, *read), row
 
 
 def _rows(
@@ -37,11 +38,19 @@ def _rows(
     weight: Tensor | None,
     bias: Tensor | None,
     temperature: float,
+    softcap: float | None,
     ignore_index: int,
 ) -> Rows:
-    threads = torch.get_num_threads()
-    logits, target = logits.contiguous(), target.contiguous()
-    return Rows(logits, target, weight, temperature, bias, None, ignore_index, threads)
+    return Rows(
+        logits.contiguous(),
+        target.contiguous(),
+        weight,
+        temperature,
+        bias,
+        softcap,
+        ignore_index,
+        torch.get_num_threads(),
+    )
 
 
 @torch.library.custom_op("crossentropy::row_statistics", mutates_args=())
@@ -51,19 +60,23 @@ def row_statistics(
     weight: Tensor | None,
     bias: Tensor | None,
     temperature: float,
+    softcap: float | None,
     ignore_index: int,
     weighted: bool,
-) -> Tensor:
-    """`rows.statistics` as (4, N) or, if weighted, (5, N)."""
-    problem = _rows(logits, target, weight, bias, temperature, ignore_index)
-    table: Tensor = rows.statistics(problem, weighted=weighted).table
-    return table
+    argmax: bool,
+) -> tuple[Tensor, Tensor]:
+    """`rows.statistics`: its table, (4, N) or (5, N), and its argmax, empty if not wanted."""
+    problem = _rows(logits, target, weight, bias, temperature, softcap, ignore_index)
+    row = rows.statistics(problem, weighted=weighted, argmax=argmax)
+    return row.table, target.new_empty(0) if row.argmax is None else row.argmax
 
 
 @row_statistics.register_fake
-def _(logits: Tensor, *rest: Any) -> Tensor:
-    *_, weighted = rest
-    return logits.new_empty((5 if weighted else 4, logits.shape[0]), dtype=torch.float64)
+def _(logits: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *_, weighted, argmax = rest
+    count = target.shape[0]
+    table = logits.new_empty((5 if weighted else 4, count), dtype=torch.float64)
+    return table, target.new_empty(count if argmax else 0)
 
 
 @torch.library.custom_op("crossentropy::row_gradient", mutates_args=())
@@ -77,12 +90,13 @@ def row_gradient(
     weight: Tensor | None,
     bias: Tensor | None,
     temperature: float,
+    softcap: float | None,
     ignore_index: int,
 ) -> Tensor:
     """`rows.gradient`."""
-    problem = _rows(logits, target, weight, bias, temperature, ignore_index)
-    statistics = RowStatistics(problem, table.contiguous())
-    gradient: Tensor = rows.gradient(problem, statistics, Slopes(a, b, c))
+    problem = _rows(logits, target, weight, bias, temperature, softcap, ignore_index)
+    row = RowStatistics(problem, table.contiguous())
+    gradient: Tensor = rows.gradient(problem, row, Slopes(a, b, c))
     return gradient
 
 
@@ -103,6 +117,7 @@ def attach(
     weight: Tensor | None,
     bias: Tensor | None,
     temperature: float,
+    softcap: float | None,
     ignore_index: int,
 ) -> Tensor:
     """The value itself, with its gradient in the logits given by the slopes."""
@@ -115,17 +130,16 @@ def _(logits: Tensor, target: Tensor, table: Tensor, value: Tensor, *rest: Any) 
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    logits, target, table, _, a, b, c, weight, bias, temperature, ignore_index = inputs
+    logits, target, table, _, a, b, c, weight, bias, *options = inputs
     ctx.save_for_backward(logits, target, table, a, b, c, weight, bias)
-    ctx.options = temperature, ignore_index
+    ctx.options = options
 
 
 def _pull_back(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
     logits, target, table, a, b, c, weight, bias = ctx.saved_tensors
-    g = upstream.to(table.dtype)
-    slopes = Slopes(a, b, c).scaled(g)
+    slopes = Slopes(a, b, c).scaled(upstream.to(table.dtype))
     gradient = row_gradient(logits, target, table, *slopes, weight, bias, *ctx.options)
-    return gradient, *(None,) * 10
+    return gradient, *(None,) * 11
 
 
 attach.register_autograd(_pull_back, setup_context=_keep)

@@ -2,65 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from crossentropy.losses import Objective
-from crossentropy.rows import Rows, RowStatistics, Slopes, statistics
+from crossentropy.rows import Rows, RowStatistics, Slopes
+from crossentropy.rows._make import weight_dtype
 
-Pass = Callable[..., RowStatistics]
+from ._options import Options
 
 
 class Evaluation(NamedTuple):
-    """A reduced loss, and all that its gradient needs beside the logits."""
+    """A reduced loss and its slopes."""
 
     loss: Tensor
-    statistics: RowStatistics
-    slopes: Slopes  # of the reduced loss
+    slopes: Slopes
 
 
 class Problem(NamedTuple):
-    """The options of one call, for logits (N, C) and class indices (N,)."""
+    """What is to be computed, for logits (N, C) or (B, C, P) and class indices (N,)."""
 
     objective: Objective
-    reduction: str
-    temperature: float
+    weight: Tensor | None
     bias: Tensor | None
+    temperature: float
+    softcap: float | None
+    reduction: str
     sample_weight: Tensor | None
     normalizer: Tensor | float | None
+    empty: str
 
-    def rows(self, logits: Tensor, target: Tensor, threads: int = 1) -> Rows:
+    @property
+    def ignore_index(self) -> int:
+        """The target of rows that count for nothing."""
+        return self.objective.ignore_index
+
+    def rows(self, logits: Tensor, target: Tensor) -> Rows:
         """The rows as the passes take them."""
         return Rows(
             logits=logits,
             target=target,
-            weight=self.objective.class_weight,
+            weight=self.weight,
             temperature=self.temperature,
             bias=self.bias,
+            softcap=self.softcap,
             ignore_index=self.objective.ignore_index,
-            n_threads=threads,
+            n_threads=torch.get_num_threads(),
         )
 
-    def evaluate(
-        self, logits: Tensor, target: Tensor, run: Pass = statistics, threads: int = 1
-    ) -> Evaluation:
-        """Statistics, rule and reduction, rounded to the logits' type once."""
-        problem = self.rows(logits, target, threads)
-        row = run(problem, weighted=self.objective.needs_weighted)
-        return self.finish(row, logits.dtype)
-
-    def finish(self, row: RowStatistics, dtype: torch.dtype) -> Evaluation:
-        """Rule and reduction."""
+    def evaluate(self, row: RowStatistics) -> Evaluation:
+        """Rule and reduction; the loss is rounded to the logits' type once."""
         value, slopes = self.objective.terms(row, self.sample_weight)
-        if self.reduction == "none":
-            return Evaluation(value.to(dtype), row, slopes)
-        total = value.sum()
-        if self.reduction == "sum":
-            return Evaluation(total.to(dtype), row, slopes)
+        share = self._share(row)
+        return Evaluation(
+            self._reduced(value, share, row), slopes if share is None else slopes.scaled(share)
+        )
+
+    def value(self, row: RowStatistics) -> Tensor:
+        """The loss alone, in operations that autograd follows."""
+        value = self.objective.value(row, self.sample_weight)
+        return self._reduced(value, self._share(row), row)
+
+    def _reduced(self, value: Tensor, share: Tensor | None, row: RowStatistics) -> Tensor:
+        if self.reduction != "none":
+            value = value.sum()
+        if share is not None:
+            value = value * share
+        dtype: torch.dtype = row.rows.logits.dtype
+        return value.to(dtype)
+
+    def _share(self, row: RowStatistics) -> Tensor | None:
+        """What a mean multiplies the sum by."""
+        if self.reduction != "mean":
+            return None
         divisor = self.normalizer
         if divisor is None:
             divisor = self.objective.normalizer(row.rows.target, self.sample_weight)
-        return Evaluation((total / divisor).to(dtype), row, slopes.scaled(1 / divisor))
+        divisor = torch.as_tensor(divisor, dtype=row.table.dtype, device=row.table.device)
+        share = divisor.reciprocal()
+        return share if self.empty == "nan" else torch.where(divisor == 0, 0.0, share)
+
+
+def problem_of(logits: Tensor, options: Options) -> Problem:
+    """The problem that checked options pose."""
+    objective = Objective(
+        loss=options.loss,
+        classes=logits.shape[1],
+        class_weight=options.weight,
+        label_smoothing=options.label_smoothing,
+        smoothing_prior=options.smoothing_prior,
+        z_loss=options.z_loss,
+        ignore_index=options.ignore_index,
+    )
+    own, normalizer = options.sample_weight, options.normalizer
+    return Problem(
+        objective=objective,
+        weight=_per_class(objective.weight, logits),
+        bias=_per_class(options.logit_bias, logits),
+        temperature=float(options.temperature) / objective.scale,
+        softcap=None if options.softcap is None else float(options.softcap),
+        reduction=options.reduction,
+        sample_weight=None if own is None else own.reshape(-1),
+        normalizer=normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer,
+        empty=options.empty,
+    )
+
+
+def _per_class(values: Tensor | None, logits: Tensor) -> Tensor | None:
+    """As the kernels read it."""
+    if values is None:
+        return None
+    return values.to(logits.device, weight_dtype(logits)).resolve_neg().contiguous()

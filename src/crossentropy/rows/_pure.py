@@ -1,0 +1,204 @@
+"""The row passes as array functions without writes: what autograd and compilers follow.
+
+They run on NumPy, PyTorch (where autograd, transforms and compilation follow them) and JAX
+alike, and `_reference` takes the work by row from here. Logits of 16 bits are widened to
+float32; what belongs to a row is float64 where the device has it. Classes lie on axis 1;
+every other axis is a position of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from crossentropy._arrays import Array, device_of, is_torch, namespace, widened
+
+from ._contract import Rows, RowStatistics, Slopes
+
+EXPONENT_LIMIT = 80.0  # exp of it, and of its negative, are ordinary float32 numbers
+
+
+def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> RowStatistics:
+    """L, log p_y, p_y, 1 − p_y and, if `weighted`, −Σ w log p of every row."""
+    xp = namespace(rows.logits)
+    with quiet(rows.logits):
+        z = adjusted(rows)
+        is_target = _target_mask(rows, z)
+        target_logit = xp.sum(xp.where(is_target, z, xp.zeros_like(z)), axis=1)
+        rest = xp.where(is_target, -xp.inf, z)
+        shift = shift_of(rest)
+        below = xp.expand_dims(shift, axis=1) - rest
+        weighted_below = None
+        if weighted:
+            weight = per_class(weight_of(rows, z), z)
+            counts = (weight != 0) & ~is_target
+            terms = xp.where(counts, weight * below, xp.zeros_like(below))
+            weighted_below = xp.sum(terms, axis=1)
+        sums = Sums(target_logit, shift, xp.sum(xp.exp(-below), axis=1), weighted_below)
+        best = xp.reshape(xp.argmax(z, axis=1), (-1,)) if argmax else None
+        return RowStatistics(rows, table_of(rows, sums), best)
+
+
+def gradient(rows: Rows, statistics: RowStatistics, slopes: Slopes) -> Array:
+    """a·softmax(z)_j − c·w_j − b·[j = y], in the logits, by every row."""
+    xp = namespace(rows.logits)
+    with quiet(rows.logits):
+        z = adjusted(rows)
+        factors = factors_of(rows, statistics, slopes)
+        high, scale, entry, push = (x if x is None else per_row(x, z) for x in factors)
+        result = xp.where(_target_mask(rows, z), entry, xp.exp(z - high) * scale)
+        if push is not None:
+            result = result - push * per_class(weight_of(rows, z), z)
+        if rows.softcap is not None:
+            result = result * softcap_slope(rows)
+        ignored = per_row(rows.target == rows.ignore_index, z)
+        return xp.astype(xp.where(ignored, 0.0, result), rows.logits.dtype, copy=False)
+
+
+class Sums(NamedTuple):
+    """What a pass over the logits leaves of each row; j = y is left out of the sums."""
+
+    target_logit: Array
+    shift: Array  # about the greatest logit
+    total: Array  # Σ exp(z_j − shift)
+    weighted_below: Array | None  # Σ w_j (shift − z_j), where w_j is not 0
+
+
+def table_of(rows: Rows, sums: Sums) -> Array:
+    """The statistics of each row, from its sums."""
+    xp = namespace(sums.shift)
+    double = _row_dtype(rows.logits)
+    columns = (x if x is None else xp.astype(xp.reshape(x, (-1,)), double) for x in sums)
+    target_logit, shift, total, weighted_below = columns
+    ignored = rows.target == rows.ignore_index
+    # +inf is inf − inf, as in a plain softmax; the margin alone would hide it
+    target_logit = xp.where((target_logit == xp.inf) | out_of_range(rows), xp.nan, target_logit)
+    target_logit = xp.where(ignored, 0.0, target_logit)
+
+    # all −inf: the logarithm is kept away from 0, where its derivative is not finite
+    empty = total == 0
+    lse_rest = shift + xp.log(xp.where(empty, 1.0, total))
+    lse_rest = xp.where(empty | ignored, -xp.inf, lse_rest)
+    lse_rest = xp.where(xp.isinf(total) & ~ignored, xp.nan, lse_rest)
+
+    log_prob = -xp.logaddexp(lse_rest - target_logit, xp.zeros_like(target_logit))
+    lse = xp.where(target_logit == -xp.inf, lse_rest, target_logit - log_prob)
+    table = [lse, log_prob, xp.exp(log_prob), -xp.expm1(log_prob)]
+    if weighted_below is not None:
+        weight = xp.astype(weight_of(rows, rows.logits), double)
+        own = of_target(weight, rows)
+        nll = weighted_below + xp.sum(weight) * (lse - shift)
+        nll = nll + xp.where(own == 0, 0.0, own * (shift - target_logit))
+        table.append(xp.where(ignored, 0.0, nll))
+    return xp.stack(table)
+
+
+class Factors(NamedTuple):
+    """A row's gradient: scale·exp(z_j − high), `entry` for j = y, less push·w_j."""
+
+    high: Array
+    scale: Array
+    entry: Array
+    push: Array | None
+
+
+def factors_of(rows: Rows, statistics: RowStatistics, slopes: Slopes) -> Factors:
+    """What the gradient needs of each row, in the type it is computed in."""
+    xp = namespace(statistics.table)
+    single = widened(rows.logits[:0, ...]).dtype
+    a, b, c = (_column(slope, rows, statistics) for slope in slopes)
+    # |a| goes into the exponent, so that a huge slope never makes inf · 0, and the exponent
+    # has two parts, since a float32 L is too coarse at large offsets
+    exponent = statistics.lse - xp.log(xp.abs(a))
+    high = xp.astype(exponent, single, copy=False)
+    low = exponent - xp.astype(high, exponent.dtype, copy=False)
+    low = xp.clip(xp.where(xp.isnan(low), 0.0, low), -EXPONENT_LIMIT, EXPONENT_LIMIT)
+    scale = xp.where(a < 0, -xp.exp(-low), xp.exp(-low))
+    # from 1 − p, never from a·p − b, which cancels
+    entry = -b * statistics.prob_rest + xp.where(a == b, 0.0, (a - b) * statistics.prob)
+    rounded = (x if x is None else xp.astype(x, single, copy=False) for x in (scale, entry, c))
+    return Factors(high, *rounded)
+
+
+def adjusted(rows: Rows) -> Array:
+    """The logits as the rule sees them: the same array where that is what they are."""
+    xp = namespace(rows.logits)
+    z = widened(rows.logits)
+    if rows.softcap is not None:
+        z = rows.softcap * xp.tanh(z / rows.softcap)
+    if rows.temperature != 1.0:
+        z = z / rows.temperature
+    if rows.bias is not None:
+        z = z + per_class(xp.astype(rows.bias, z.dtype, copy=False), z)
+    return z
+
+
+def softcap_slope(rows: Rows) -> Array:
+    """Slope of softcap·tanh(z / softcap), sech², by exponentials that keep its digits."""
+    xp = namespace(rows.logits)
+    decay = xp.exp(-2 * xp.abs(widened(rows.logits) / rows.softcap))
+    return 4 * decay / (1 + decay) ** 2
+
+
+def shift_of(z: Array) -> Array:
+    """The maximum of each row, 0 where that is not finite; a constant to autograd."""
+    xp = namespace(z)
+    if z.shape[1] == 0:
+        return xp.zeros((z.shape[0], *z.shape[2:]), dtype=z.dtype, device=device_of(z))
+    top = xp.max(z.detach() if is_torch(z) else z, axis=1)
+    return xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+
+
+def weight_of(rows: Rows, z: Array) -> Array:
+    """W by class, in the type of z."""
+    xp = namespace(z)
+    if rows.weight is None:
+        return xp.ones(z.shape[1], dtype=z.dtype, device=device_of(z))
+    return xp.astype(rows.weight, z.dtype, copy=False)
+
+
+def of_target(values: Array, rows: Rows) -> Array:
+    """values[y] of every row, (C,) to (N,); anything where there is no such class."""
+    xp = namespace(values)
+    if values.shape[0] == 0:
+        return xp.zeros(rows.target.shape, dtype=values.dtype, device=device_of(values))
+    return xp.take(values, xp.clip(rows.target, 0, values.shape[0] - 1), axis=0)
+
+
+def out_of_range(rows: Rows) -> Array:
+    """Whether each row's target is no class; the ignored ones included."""
+    return (rows.target < 0) | (rows.target >= rows.classes)
+
+
+def per_row(values: Array, z: Array) -> Array:
+    """(N,) to broadcast over the logits' classes."""
+    return namespace(values).reshape(values, (z.shape[0], 1, *z.shape[2:]))
+
+
+def per_class(values: Array, z: Array) -> Array:
+    """(C,) to broadcast over the logits' rows."""
+    return namespace(values).reshape(values, (1, -1, *(1,) * (z.ndim - 2)))
+
+
+def quiet(array: Array) -> contextlib.AbstractContextManager[None]:
+    """NumPy, and what is built on it, warns of inf − inf and log 0, which are ordinary here."""
+    return contextlib.nullcontext() if is_torch(array) else np.errstate(all="ignore")
+
+
+def _row_dtype(logits: Array) -> Any:
+    xp = namespace(logits)
+    return xp.float32 if "mps" in str(device_of(logits)) else xp.float64
+
+
+def _target_mask(rows: Rows, z: Array) -> Array:
+    xp = namespace(z)
+    classes = xp.arange(z.shape[1], device=device_of(z))
+    return per_row(rows.target, z) == per_class(classes, z)
+
+
+def _column(slope: Array | float | None, rows: Rows, statistics: RowStatistics) -> Array:
+    if slope is None:
+        return None
+    return (namespace(statistics.table).zeros_like(statistics.log_prob) + slope) / rows.temperature

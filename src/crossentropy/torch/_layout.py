@@ -1,0 +1,29 @@
+"""Input of any shape and memory format as rows of logits, copied only where it has to be."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def rows_of(input: Tensor) -> Tensor:
+    """Input (C,), (N, C) or (N, C, d1, …) as contiguous rows (N, C) or planes (B, C, P).
+
+    In the row-major order of the targets. In float32 where torch's own loss would be.
+    """
+    if input.dtype.itemsize < 4 and _autocasts(input.device.type):
+        input = input.float()
+    if input.ndim == 1:
+        return input.unsqueeze(0).contiguous()
+    if input.ndim == 2:
+        if input.is_contiguous() or not input.t().is_contiguous():
+            return input.contiguous()
+        return input.t().unsqueeze(0)  # class by class: planes of a batch of one
+    classes_last = input.movedim(1, -1)
+    if classes_last.is_contiguous():  # channels_last, or one position
+        return classes_last.flatten(0, -2)
+    return input.contiguous().flatten(2)
+
+
+def _autocasts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
