@@ -11,7 +11,7 @@ INSTALLED = $(VENV)/.installed
 NATIVE = $(wildcard src/native/*) CMakeLists.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types bench study clean
+.PHONY: help install demo test lint format types bench study sanitize clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ bench: $(INSTALLED) ## speed, memory and accuracy beside the peers, as ratios in
 
 study: $(INSTALLED) ## how often compare crowns a false winner (ten minutes)
 	$(BIN)/python benchmarks/null_study.py
+
+sanitize: $(INSTALLED) ## the kernel tests under AddressSanitizer and UBSan (two minutes)
+	.ci/sanitize
 
 clean: ## remove what these targets made
 	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
