@@ -3,25 +3,33 @@
 
 #include <cstdint>
 
-// N rows of C logits, each read as z * scale + bias[j]. All arrays are C-contiguous.
+enum Type { kFloat32, kFloat64, kBFloat16, kFloat16, kTypes };
+
+// Logits of shape (outer, classes, inner), C-contiguous: outer * inner rows, row i at position
+// i % inner of block i / inner. A row is read as cap tanh(z / cap) * scale + bias.
+// What goes with the classes is double where the logits are, else float.
 struct Rows {
-  const void* logits;     // (N, C) float or double
-  const int64_t* target;  // (N,)
-  int64_t count, classes;
+  const void* logits;
+  const int64_t* target;  // (outer * inner,)
+  int64_t outer, classes, inner;
   int64_t ignore_index;  // rows with this target have all-zero statistics and gradient
+  double cap;            // softcap, or 0 for none
   double scale;          // 1 / temperature
-  const void* bias;      // (C,) of the logits' type, or null; then scale is 1
-  const void* weight;    // (C,) of the logits' type: w of S = sum_j w_j z_j, or null
+  const void* bias;      // (classes,) or null
+  const void* weight;    // (classes,), w of S = sum_j w_j z_j, or null
   double weight_total;   // sum_j w_j
+
+  int64_t count() const { return outer * inner; }
 };
 
-// (5, N) float64, contiguous; the last row is written only where Rows::weight is given.
+// A number per row each; the last two are written only where they are not null.
 struct Statistics {
   double* lse;           // logsumexp of the row
   double* log_prob;      // u = log p_y = -softplus(-margin)
   double* prob;          // p_y
   double* prob_rest;     // 1 - p_y
-  double* weighted_nll;  // -sum_j w_j log softmax(z)_j
+  double* weighted_nll;  // -sum_j w_j log softmax(z)_j; needs Rows::weight
+  int64_t* argmax;       // first class of the greatest logit, or of a NaN
 };
 
 // A number per row, or one for all rows (stride 0).
@@ -36,13 +44,17 @@ struct Slopes {
   Coefficient a, b, c;  // c.data is null where no weight is used
 };
 
+// Where the gradient goes: an array like the logits, or the logits themselves.
+struct Gradient {
+  void* data;
+  bool stream;  // past the caches
+};
+
 struct Kernels {
   const char* level;
   int (*supported)();
-  void (*statistics_f32)(const Rows&, const Statistics&, int64_t begin, int64_t end);
-  void (*statistics_f64)(const Rows&, const Statistics&, int64_t begin, int64_t end);
-  void (*gradient_f32)(const Rows&, const Statistics&, const Slopes&, void* out, int64_t begin,
-                       int64_t end);
-  void (*gradient_f64)(const Rows&, const Statistics&, const Slopes&, void* out, int64_t begin,
-                       int64_t end);
+  // for each Type, over rows [begin, end)
+  void (*statistics[kTypes])(const Rows&, const Statistics&, int64_t begin, int64_t end);
+  void (*gradient[kTypes])(const Rows&, const Statistics&, const Slopes&, const Gradient&,
+                           int64_t begin, int64_t end);
 };

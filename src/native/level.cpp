@@ -1,29 +1,22 @@
 // The row kernels at one instruction-set level. CMake compiles this file once per level, with the
 // level's flags and CROSSENTROPY_LEVEL; the object must hold no weak symbols (a test looks).
+#include "columns.h"
 #include "rows.h"
 
 namespace {
 
-template <typename T>
+bool across_rows(const Rows& rows) { return rows.inner > 1 || rows.classes <= kFewClasses; }
+
+template <typename S>
 void statistics(const Rows& rows, const Statistics& out, int64_t begin, int64_t end) {
-  if (rows.bias)
-    (rows.weight ? statistics_of_rows<T, true, true>
-                 : statistics_of_rows<T, true, false>)(rows, out, begin, end);
-  else
-    (rows.weight ? statistics_of_rows<T, false, true>
-                 : statistics_of_rows<T, false, false>)(rows, out, begin, end);
+  (across_rows(rows) ? statistics_of_columns<S> : statistics_of_rows<S>)(rows, out, begin, end);
 }
 
-template <typename T>
-void gradient(const Rows& rows, const Statistics& statistics, const Slopes& slopes, void* out,
-              int64_t begin, int64_t end) {
-  const bool weighted = slopes.c.data != nullptr;
-  if (rows.bias)
-    (weighted ? gradient_of_rows<T, true, true>
-              : gradient_of_rows<T, true, false>)(rows, statistics, slopes, out, begin, end);
-  else
-    (weighted ? gradient_of_rows<T, false, true>
-              : gradient_of_rows<T, false, false>)(rows, statistics, slopes, out, begin, end);
+template <typename S>
+void gradient(const Rows& rows, const Statistics& statistics, const Slopes& slopes,
+              const Gradient& gradient, int64_t begin, int64_t end) {
+  (across_rows(rows) ? gradient_of_columns<S> : gradient_of_rows<S>)(rows, statistics, slopes,
+                                                                     gradient, begin, end);
 }
 
 int supported() {
@@ -33,7 +26,8 @@ int supported() {
          __builtin_cpu_supports("avx512vl");
 #elif defined(__AVX2__)
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+         __builtin_cpu_supports("f16c");
 #elif defined(__SSE4_2__)
   return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
 #else
@@ -52,8 +46,6 @@ extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL);
 extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL) = {
     CROSSENTROPY_STRING(CROSSENTROPY_LEVEL),
     supported,
-    statistics<float>,
-    statistics<double>,
-    gradient<float>,
-    gradient<double>,
+    {statistics<float>, statistics<double>, statistics<BFloat16>, statistics<Half>},
+    {gradient<float>, gradient<double>, gradient<BFloat16>, gradient<Half>},
 };

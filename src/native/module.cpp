@@ -49,27 +49,35 @@ T* pointer(uintptr_t address) {
   return reinterpret_cast<T*>(address);
 }
 
-Rows rows_of(uintptr_t logits, uintptr_t target, int64_t count, int64_t classes,
-             int64_t ignore_index, double scale, uintptr_t bias, uintptr_t weight,
+// What Rows holds, as Python passes it.
+Rows rows_of(uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes, int64_t inner,
+             int64_t ignore_index, double cap, double scale, uintptr_t bias, uintptr_t weight,
              double weight_total) {
   return {pointer<const void>(logits),
           pointer<const int64_t>(target),
-          count,
+          outer,
           classes,
+          inner,
           ignore_index,
+          cap,
           scale,
           pointer<const void>(bias),
           pointer<const void>(weight),
           weight_total};
 }
 
-Statistics statistics_at(uintptr_t address, int64_t count) {
-  double* base = pointer<double>(address);
-  return {base, base + count, base + 2 * count, base + 3 * count, base + 4 * count};
+Statistics statistics_at(uintptr_t table, int64_t count, bool weighted, uintptr_t argmax) {
+  double* base = pointer<double>(table);
+  return {base,
+          base + count,
+          base + 2 * count,
+          base + 3 * count,
+          weighted ? base + 4 * count : nullptr,
+          pointer<int64_t>(argmax)};
 }
 
 int64_t first_bad_target(const Rows& rows) {
-  for (int64_t i = 0; i < rows.count; ++i) {
+  for (int64_t i = 0; i < rows.count(); ++i) {
     const int64_t y = rows.target[i];
     if ((y < 0 || y >= rows.classes) && y != rows.ignore_index) return i;
   }
@@ -77,18 +85,19 @@ int64_t first_bad_target(const Rows& rows) {
 }
 
 // The index of the first row whose target is out of range (then nothing was written), or -1.
-int64_t statistics(bool is_double, uintptr_t logits, uintptr_t target, int64_t count,
-                   int64_t classes, int64_t ignore_index, double scale, uintptr_t bias,
-                   uintptr_t weight, double weight_total, uintptr_t out, int64_t threads) {
+int64_t statistics(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
+                   int64_t inner, int64_t ignore_index, double cap, double scale, uintptr_t bias,
+                   uintptr_t weight, double weight_total, uintptr_t table, uintptr_t argmax,
+                   int64_t threads) {
   nb::gil_scoped_release released;
-  const Rows rows =
-      rows_of(logits, target, count, classes, ignore_index, scale, bias, weight, weight_total);
+  const Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias,
+                            weight, weight_total);
   const int64_t bad = first_bad_target(rows);
   if (bad >= 0) return bad;
-  const Statistics result = statistics_at(out, count);
-  const auto kernel = is_double ? kernels->statistics_f64 : kernels->statistics_f32;
-  over_rows(count, classes, threads,
-            [&](int64_t begin, int64_t end) { kernel(rows, result, begin, end); });
+  const Statistics result = statistics_at(table, rows.count(), weight != 0, argmax);
+  over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
+    kernels->statistics[type](rows, result, begin, end);
+  });
   return -1;
 }
 
@@ -104,20 +113,28 @@ void advise_huge_pages(uintptr_t address, int64_t bytes) {
 #endif
 }
 
-void gradient(bool is_double, uintptr_t logits, uintptr_t target, int64_t count, int64_t classes,
-              int64_t ignore_index, double scale, uintptr_t bias, uintptr_t weight,
-              uintptr_t statistics, uintptr_t a, bool a_per_row, uintptr_t b, bool b_per_row,
-              uintptr_t c, bool c_per_row, uintptr_t out, bool fresh, int64_t threads) {
+constexpr int64_t kSizes[kTypes] = {4, 8, 2, 2};
+
+// A gradient of this size is no longer in any cache when it is read again.
+constexpr int64_t kStreamBytes = int64_t{1} << 25;
+
+void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
+              int64_t inner, int64_t ignore_index, double cap, double scale, uintptr_t bias,
+              uintptr_t weight, uintptr_t table, uintptr_t a, bool a_per_row, uintptr_t b,
+              bool b_per_row, uintptr_t c, bool c_per_row, uintptr_t out, bool fresh,
+              int64_t threads) {
   nb::gil_scoped_release released;
-  const Rows rows = rows_of(logits, target, count, classes, ignore_index, scale, bias, weight, 0.0);
-  const Statistics given = statistics_at(statistics, count);
+  const Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias,
+                            weight, 0.0);
+  const Statistics given = statistics_at(table, rows.count(), false, 0);
   const Slopes slopes = {{pointer<const double>(a), a_per_row},
                          {pointer<const double>(b), b_per_row},
                          {pointer<const double>(c), c_per_row}};
-  if (fresh) advise_huge_pages(out, count * classes * (is_double ? 8 : 4));
-  const auto kernel = is_double ? kernels->gradient_f64 : kernels->gradient_f32;
-  over_rows(count, classes, threads, [&](int64_t begin, int64_t end) {
-    kernel(rows, given, slopes, pointer<void>(out), begin, end);
+  const int64_t bytes = rows.count() * classes * kSizes[type];
+  if (fresh) advise_huge_pages(out, bytes);
+  const Gradient result = {pointer<void>(out), !fresh && out != logits && bytes >= kStreamBytes};
+  over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
+    kernels->gradient[type](rows, given, slopes, result, begin, end);
   });
 }
 

@@ -8,7 +8,7 @@
 
 // Spawning threads cost 20-80 us where it was measured; a thread gets at least several times that.
 constexpr int64_t kGrain = int64_t{1} << 19;  // elements
-constexpr int64_t kRowCost = 64;              // elements that a row costs beside its own
+constexpr int64_t kRowCost = 24;              // elements that a row costs beside its own
 
 template <typename Body>
 void over_rows(int64_t count, int64_t classes, int64_t threads, const Body& body) {

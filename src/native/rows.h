@@ -1,9 +1,9 @@
-// The two row kernels: statistics of a row of logits, and its gradient.
+// The row kernels with the lanes along a row, for contiguous rows of many classes.
 //
 // A row is read in blocks that stay in the first-level cache. A block is copied to a buffer as the
-// rule sees it (temperature and bias applied, the tail padded), so that every later pass over it is
-// one plain loop whatever the row's length, target or options. Rows with C <= kBlock are read from
-// memory once.
+// rule sees it (widened, adjusted, the tail padded), so that every later pass over it is one plain
+// loop whatever the row's length, target, type or options. Rows are read from memory once; while a
+// block is worked on, the next one is fetched.
 //
 // Included by level.cpp only; see vector.h for why everything is static. <math.h>, not <cmath>: its
 // functions are no templates or inline overloads that a linker could share between levels.
@@ -11,8 +11,7 @@
 
 #include <math.h>
 
-#include "kernels.h"
-#include "vector.h"
+#include "blocks.h"
 
 namespace {
 
@@ -20,59 +19,41 @@ constexpr int64_t kBlock = 2048;
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-// The logits of one row as the rule sees them: z * scale + bias.
-template <typename T, bool Adjusted>
-struct Row {
-  const T* logits;
-  const T* bias;
-  double scale;
-
-  Vector<T> at(int64_t j) const {
-    Vector<T> z = load(logits + j);
-    if constexpr (Adjusted) z = z * static_cast<T>(scale) + load(bias + j);
-    return z;
-  }
-  // Lanes from `count` on are -inf.
-  Vector<T> tail(int64_t j, int64_t count) const {
-    constexpr T lowest = static_cast<T>(-__builtin_inf());
-    Vector<T> z = load_part(logits + j, count, lowest);
-    if constexpr (Adjusted)
-      z = z * static_cast<T>(scale) + load_part(bias + j, count, static_cast<T>(0));
-    return z;
-  }
-  double scalar(int64_t j) const {
-    double z = static_cast<double>(logits[j]);
-    if constexpr (Adjusted) z = z * scale + static_cast<double>(bias[j]);
-    return z;
-  }
+// Asks for the memory that comes after a block, a line at a time.
+template <typename S>
+struct Ahead {
+  const S* next;
+  void operator()(int64_t j) const { __builtin_prefetch(next + j); }
 };
 
-template <typename T, bool Adjusted>
-inline Row<T, Adjusted> row_of(const Rows& rows, int64_t i) {
-  return {static_cast<const T*>(rows.logits) + i * rows.classes, static_cast<const T*>(rows.bias),
-          rows.scale};
+// Classes [begin, begin + size) of a row; lanes past the end are -inf.
+template <typename S>
+inline void fill_block(const Rows& rows, const S* row, int64_t begin, int64_t size,
+                       Compute<S>* buffer) {
+  using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count;
+  constexpr T lowest = static_cast<T>(-kInfinity);
+  int64_t j = 0;
+  for (; j + lanes <= size; j += lanes) store(buffer + j, Element<S>::read(row + begin + j));
+  if (j < size) store(buffer + j, Element<S>::read_part(row + begin + j, size - j, lowest));
+  if (!is_adjusted(rows)) return;
+  const Adjustment<T> adjust(rows);
+  const T* bias = rows.bias == nullptr ? nullptr : static_cast<const T*>(rows.bias) + begin;
+  for (j = 0; j < size; j += lanes) {
+    const int64_t part = size - j;
+    Vector<T> b{};
+    if (bias) b = part >= lanes ? load(bias + j) : load_part(bias + j, part, static_cast<T>(0));
+    store(buffer + j, adjust(load(buffer + j), b));
+  }
 }
 
 // ---- statistics ---------------------------------------------------------------------------------
-
-template <typename T, bool Adjusted>
-inline void fill_block(const Row<T, Adjusted>& row, int64_t begin, int64_t size, T* buffer) {
-  constexpr int64_t lanes = Lanes<T>::count;
-  int64_t j = 0;
-  for (; j + lanes <= size; j += lanes) store(buffer + j, row.at(begin + j));
-  if (j < size) store(buffer + j, row.tail(begin + j, size - j));
-}
-
-template <typename T>
-inline Vector<T> larger(Vector<T> a, Vector<T> b) {
-  return b > a ? b : a;
-}
 
 // NaN never wins a comparison, so it is left to sum_exp to carry it.
 template <typename T>
 inline T block_max(const T* buffer, int64_t padded) {
   constexpr int64_t lanes = Lanes<T>::count;
-  const Vector<T> lowest = broadcast<T>(static_cast<T>(-__builtin_inf()));
+  const Vector<T> lowest = broadcast<T>(static_cast<T>(-kInfinity));
   Vector<T> m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
   int64_t j = 0;
   for (; j + 4 * lanes <= padded; j += 4 * lanes) {
@@ -85,67 +66,106 @@ inline T block_max(const T* buffer, int64_t padded) {
   return reduce_max<T>(larger<T>(larger<T>(m0, m1), larger<T>(m2, m3)));
 }
 
-template <typename T>
-inline double sum_exp(const T* buffer, int64_t padded, T shift) {
+// A block whose maximum is -inf is masked logits, or hides a NaN: its sum is 0, or NaN.
+template <typename T, typename S>
+inline double sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead) {
   constexpr int64_t lanes = Lanes<T>::count;
+  const bool masked = max == static_cast<T>(-kInfinity);
+  const T shift = masked ? 0 : max;
   Vector<T> s0{}, s1{}, s2{}, s3{};
   int64_t j = 0;
   for (; j + 4 * lanes <= padded; j += 4 * lanes) {
-    s0 += exp<T>(load(buffer + j) - shift);
-    s1 += exp<T>(load(buffer + j + lanes) - shift);
-    s2 += exp<T>(load(buffer + j + 2 * lanes) - shift);
-    s3 += exp<T>(load(buffer + j + 3 * lanes) - shift);
+    for (int64_t k = 0; k < 4; ++k) ahead(j + k * lanes);
+    s0 += exp_of_negative<T>(load(buffer + j) - shift);
+    s1 += exp_of_negative<T>(load(buffer + j + lanes) - shift);
+    s2 += exp_of_negative<T>(load(buffer + j + 2 * lanes) - shift);
+    s3 += exp_of_negative<T>(load(buffer + j + 3 * lanes) - shift);
   }
-  for (; j < padded; j += lanes) s0 += exp<T>(load(buffer + j) - shift);
-  return reduce_add((s0 + s1) + (s2 + s3));
+  for (; j < padded; j += lanes) s0 += exp_of_negative<T>(load(buffer + j) - shift);
+  const double sum = reduce_add((s0 + s1) + (s2 + s3));
+  return masked && sum == sum ? 0.0 : sum;
 }
 
 // sum_j w_j (z_j - reference); w_j = 0 contributes nothing, even at z_j = -inf.
 template <typename T>
 inline double weighted_sum(const T* buffer, const T* weight, int64_t size, T reference) {
   constexpr int64_t lanes = Lanes<T>::count;
-  Vector<T> s{};
-  for (int64_t j = 0; j < size; j += lanes) {
-    const int64_t part = size - j < lanes ? size - j : lanes;
-    const Vector<T> w =
-        part == lanes ? load(weight + j) : load_part(weight + j, part, static_cast<T>(0));
-    const Vector<T> product = w * (load(buffer + j) - reference);
-    s += w == static_cast<T>(0) ? Vector<T>{} : product;
+  Vector<T> s0{}, s1{};
+  const auto product = [&](Vector<T> w, int64_t j) {
+    const Vector<T> zero{}, below = load(buffer + j) - reference;
+    return w == static_cast<T>(0) ? zero : w * below;
+  };
+  int64_t j = 0;
+  for (; j + 2 * lanes <= size; j += 2 * lanes) {
+    s0 += product(load(weight + j), j);
+    s1 += product(load(weight + j + lanes), j + lanes);
   }
-  return reduce_add(s);
+  for (; j < size; j += lanes) {
+    const int64_t part = size - j;
+    s0 += product(
+        part >= lanes ? load(weight + j) : load_part(weight + j, part, static_cast<T>(0)), j);
+  }
+  return reduce_add(s0 + s1);
 }
 
-struct Reduction {
-  double max, sum;        // of exp(z_j - max) over j != y
-  double weighted = 0.0;  // sum over j != y of w_j (z_j - reference)
-  double reference = 0.0;
+// The first class of the greatest logit so far, or of a NaN.
+template <typename T>
+struct Best {
+  T value = static_cast<T>(-kInfinity);
+  int64_t index = 0;
+
+  // `max` is the block's greatest number; `bad` where it may hold a NaN beside.
+  void see(const T* buffer, int64_t begin, int64_t size, T max, bool bad) {
+    if (value != value) return;
+    for (int64_t j = 0; bad && j < size; ++j) {
+      if (buffer[j] == buffer[j]) continue;
+      value = buffer[j];
+      index = begin + j;
+      return;
+    }
+    if (!(max > value)) return;
+    value = max;
+    for (int64_t j = 0; j < size; ++j) {
+      if (buffer[j] != max) continue;
+      index = begin + j;
+      return;
+    }
+  }
 };
 
-// One pass over the row, the target left out. A block whose maximum is -inf is masked logits, or
-// hides a NaN: shifted by 0 its sum is 0, or NaN.
-template <typename T, bool Adjusted, bool Weighted>
-inline Reduction reduce_row(const Row<T, Adjusted>& row, const T* weight, int64_t classes,
-                            int64_t target) {
+// One pass over a row, the target left out of its sums.
+template <typename S>
+inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k, Batch& batch,
+                       int64_t* argmax) {
+  using T = Compute<S>;
   alignas(64) T buffer[kBlock];
-  constexpr double lowest = -__builtin_inf();
-  double max = lowest, sum = 0.0;
-  Reduction result{lowest, 0.0};
-  for (int64_t begin = 0; begin < classes; begin += kBlock) {
-    const int64_t size = classes - begin < kBlock ? classes - begin : kBlock;
+  constexpr T lowest = static_cast<T>(-kInfinity);
+  const T* weight = static_cast<const T*>(rows.weight);
+  double max = -kInfinity, sum = 0.0, weighted = 0.0;
+  T own = lowest, reference = 0;
+  Best<T> best;
+  for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
+    const int64_t size = rows.classes - begin < kBlock ? rows.classes - begin : kBlock;
     const int64_t padded = round_up(size, Lanes<T>::count);
-    fill_block(row, begin, size, buffer);
+    fill_block(rows, row, begin, size, buffer);
     const bool holds_target = target >= begin && target < begin + size;
-    if (holds_target) buffer[target - begin] = static_cast<T>(lowest);
-    const double block = static_cast<double>(block_max(buffer, padded));
-    const T shift = static_cast<T>(block == lowest ? 0.0 : block);
-    if constexpr (Weighted) {
-      if (begin == 0) result.reference = static_cast<double>(shift);
-      const T reference = static_cast<T>(result.reference);
-      if (holds_target) buffer[target - begin] = reference;
-      result.weighted += weighted_sum(buffer, weight + begin, size, reference);
-      if (holds_target) buffer[target - begin] = static_cast<T>(lowest);
+    if (holds_target) {
+      own = buffer[target - begin];
+      buffer[target - begin] = lowest;
     }
-    const double block_sum = sum_exp(buffer, padded, shift);
+    const T top = block_max(buffer, padded);
+    const double block = static_cast<double>(top);
+    const double block_sum = sum_exp<T, S>(buffer, padded, top, {row + begin + size});
+    if (argmax) {
+      if (holds_target) buffer[target - begin] = own;
+      const bool bad = block_sum != block_sum || own != own;
+      best.see(buffer, begin, size, holds_target && own > top ? own : top, bad);
+    }
+    if (weight) {
+      if (begin == 0) reference = top == lowest ? 0 : top;
+      if (holds_target) buffer[target - begin] = reference;
+      weighted += weighted_sum(buffer, weight + begin, size, reference);
+    }
     if (begin == 0) {
       sum = block_sum;
       max = block;
@@ -153,145 +173,170 @@ inline Reduction reduce_row(const Row<T, Adjusted>& row, const T* weight, int64_
       sum = sum * ::exp(max - block) + block_sum;
       max = block;
     } else {
-      sum += block == lowest ? block_sum : block_sum * ::exp(block - max);
+      sum += block == -kInfinity ? block_sum : block_sum * ::exp(block - max);
     }
   }
-  result.max = max == lowest ? 0.0 : max;
-  result.sum = sum;
-  return result;
+  batch.target_logit[k] = static_cast<double>(own);
+  batch.max[k] = max;
+  batch.sum[k] = sum;
+  batch.weighted[k] = weighted;
+  batch.reference[k] = static_cast<double>(reference);
+  batch.target_weight[k] = weight ? static_cast<double>(weight[target]) : 0.0;
+  if (argmax) *argmax = best.index;
 }
 
-// A batch of rows on their way from reductions to statistics, finished a vector at a time.
-constexpr int64_t kBatch = 64;
-
-struct Batch {
-  alignas(64) double target_logit[kBatch], max[kBatch], sum[kBatch], weighted[kBatch],
-      reference[kBatch];
-};
-
-inline void put(double* to, Vector<double> v, int64_t count) {
-  if (count == Lanes<double>::count)
-    store(to, v);
-  else
-    store_part(to, v, count);
-}
-
-// With t = max - z_y and e = exp(-|t|), the softmax's denominator relative to its greatest term is
-// 1 + sum e where the target is greatest, else sum + e: one logarithm, which cancels nowhere.
-inline void finish_batch(const Batch& batch, const Statistics& out, int64_t begin, int64_t size) {
-  constexpr int64_t lanes = Lanes<double>::count;
-  for (int64_t k = 0; k < size; k += lanes) {
-    const int64_t part = size - k < lanes ? size - k : lanes;
-    const Vector<double> z_y = load(batch.target_logit + k), sum = load(batch.sum + k);
-    const Vector<double> max = sum == 0.0 ? z_y : load(batch.max + k), t = max - z_y;
-    const auto first = t <= 0.0;
-    const Vector<double> one = broadcast(1.0), e = exp<double>(first ? t : -t);
-    const Vector<double> rest = first ? sum * e : sum, own = first ? one : e;
-    const Vector<double> total = own + rest, inverse = 1.0 / total;
-    // what 1 + rest rounds away is put back, to the last digits of a tiny loss
-    const Vector<double> lost = first ? (rest - (total - 1.0)) * inverse : Vector<double>{};
-    const Vector<double> log_total = log(total) + lost;
-    put(out.lse + begin + k, (first ? z_y : max) + log_total, part);
-    put(out.log_prob + begin + k, first ? -log_total : -log_total - t, part);
-    put(out.prob + begin + k, own * inverse, part);
-    put(out.prob_rest + begin + k, rest * inverse, part);
-  }
-}
-
-// -sum_j w_j log p_j, from the sum over j != y relative to the row's reference.
-template <typename T>
-inline void finish_weighted(const Rows& rows, const Batch& batch, const Statistics& out,
-                            int64_t begin, int64_t size) {
-  const T* weight = static_cast<const T*>(rows.weight);
-  for (int64_t k = 0; k < size; ++k) {
-    const int64_t i = begin + k, y = rows.target[i];
-    if (y == rows.ignore_index) {
-      out.weighted_nll[i] = 0.0;
-      continue;
-    }
-    const double w_y = static_cast<double>(weight[y]), rest = rows.weight_total - w_y;
-    out.weighted_nll[i] = (rest == 0 ? 0.0 : rest * (out.lse[i] - batch.reference[k])) -
-                          batch.weighted[k] - (w_y == 0 ? 0.0 : w_y * out.log_prob[i]);
-  }
-}
-
-template <typename T, bool Adjusted, bool Weighted>
+template <typename S>
 void statistics_of_rows(const Rows& rows, const Statistics& out, int64_t begin, int64_t end) {
-  const T* weight = static_cast<const T*>(rows.weight);
-  Batch batch{};
+  Batch batch;
   for (; begin < end; begin += kBatch) {
     const int64_t size = end - begin < kBatch ? end - begin : kBatch;
     for (int64_t k = 0; k < size; ++k) {
-      const int64_t y = rows.target[begin + k];
-      if (y == rows.ignore_index) {  // as a certain row: every loss and slope of it is 0
-        batch.target_logit[k] = batch.max[k] = batch.sum[k] = 0.0;
+      const int64_t i = begin + k, y = rows.target[i];
+      if (y == rows.ignore_index) {
+        batch.ignore(k);
+        if (out.argmax) out.argmax[i] = 0;
         continue;
       }
-      const auto row = row_of<T, Adjusted>(rows, begin + k);
-      const Reduction r = reduce_row<T, Adjusted, Weighted>(row, weight, rows.classes, y);
-      const double z_y = row.scalar(y);
-      // +inf is inf - inf, which the margin would hide
-      batch.target_logit[k] = z_y == __builtin_inf() ? __builtin_nan("") : z_y;
-      batch.max[k] = r.max;
-      batch.sum[k] = r.sum;
-      batch.weighted[k] = r.weighted;
-      batch.reference[k] = r.reference;
+      const S* row = static_cast<const S*>(rows.logits) + i * rows.classes;
+      reduce_row(rows, row, y, k, batch, out.argmax ? out.argmax + i : nullptr);
     }
-    finish_batch(batch, out, begin, size);
-    if constexpr (Weighted) finish_weighted<T>(rows, batch, out, begin, size);
+    finish(rows, batch, out, begin, size);
   }
 }
 
 // ---- gradient -----------------------------------------------------------------------------------
 
-template <typename T, bool Adjusted, bool Weighted>
-inline void gradient_of_row(const Row<T, Adjusted>& row, const T* weight, int64_t classes,
-                            double lse, double a, double c, T* out) {
+template <typename T>
+struct RowSlopes {
+  T high, factor, c, entry, least;
+  bool folded;
+
+  RowSlopes(const BatchSlopes<T>& batch, int64_t k) {
+    const double a = static_cast<double>(batch.a[k]), low = static_cast<double>(batch.low[k]);
+    high = batch.high[k];
+    // |low| is half a unit in L's last place: a few terms of exp(-low) do
+    const double undo = ::fabs(low) < 1e-3 ? 1 - low * (1 - low / 2 * (1 - low / 3)) : ::exp(-low);
+    factor = static_cast<T>(a * undo);
+    c = batch.c[k];
+    entry = batch.entry[k];
+    folded = batch.folded;
+    // what the factor would make subnormal is 0: subnormal numbers are slow
+    least = Exp<T>::lowest - static_cast<T>(0.6931472) * static_cast<T>(exponent(a));
+  }
+
+ private:
+  // floor(log2 |a|) where that is negative, else 0.
+  static int64_t exponent(double a) {
+    uint64_t bits;
+    std::memcpy(&bits, &a, sizeof bits);
+    const int64_t e = static_cast<int64_t>((bits >> 52) & 0x7ff) - 1023;
+    return e < 0 && e > -1023 ? e : 0;
+  }
+};
+
+template <typename T, typename S>
+inline void gradient_of_block(T* buffer, int64_t padded, const RowSlopes<T>& slopes,
+                              Ahead<S> ahead) {
   constexpr int64_t lanes = Lanes<T>::count;
-  // A huge or tiny slope goes into the exponent, so that inf * 0 never arises.
-  const double size = ::fabs(a);
-  if (size > 1e30 || (size < 1e-30 && size > 0)) {
-    lse -= ::log(size);
-    a = a < 0 ? -1.0 : 1.0;
+  if (slopes.folded) {
+    for (int64_t j = 0; j < padded; j += lanes)
+      store(buffer + j, exp<T>(load(buffer + j) - slopes.high) * slopes.factor);
+    return;
   }
-  // lse = high + low, since at a row offset of 1e4 a float lse costs 5e-4 of every probability.
-  const T high = static_cast<T>(lse), factor = static_cast<T>(a), push = static_cast<T>(c);
-  const double rest = lse - static_cast<double>(high);
-  const T low = static_cast<T>(rest == rest ? rest : 0.0);  // inf - inf where lse is infinite
-  int64_t j = 0;
-  for (; j + lanes <= classes; j += lanes) {
-    Vector<T> g = exp<T>((row.at(j) - high) - low) * factor;
-    if constexpr (Weighted) g -= load(weight + j) * push;
-    store(out + j, g);
-  }
-  if (j < classes) {
-    Vector<T> g = exp<T>((row.tail(j, classes - j) - high) - low) * factor;
-    if constexpr (Weighted) g -= load_part(weight + j, classes - j, static_cast<T>(0)) * push;
-    store_part(out + j, g, classes - j);
+  const Vector<T> least = broadcast(slopes.least);
+  for (int64_t j = 0; j < padded; j += lanes) {
+    ahead(j);
+    store(buffer + j, exp_above<T>(load(buffer + j) - slopes.high, least) * slopes.factor);
   }
 }
 
-template <typename T, bool Adjusted, bool Weighted>
-void gradient_of_rows(const Rows& rows, const Statistics& statistics, const Slopes& slopes,
-                      void* out, int64_t begin, int64_t end) {
-  const T* weight = static_cast<const T*>(rows.weight);
-  for (int64_t i = begin; i < end; ++i) {
-    T* gradient = static_cast<T*>(out) + i * rows.classes;
-    const int64_t y = rows.target[i];
-    if (y == rows.ignore_index) {
-      std::memset(gradient, 0, static_cast<size_t>(rows.classes) * sizeof(T));
-      continue;
-    }
-    // z = input / temperature, and the gradient is the input's
-    const double a = slopes.a[i] * rows.scale, b = slopes.b[i] * rows.scale;
-    const double c = Weighted ? slopes.c[i] * rows.scale : 0.0;
-    gradient_of_row<T, Adjusted, Weighted>(row_of<T, Adjusted>(rows, i), weight, rows.classes,
-                                           statistics.lse[i], a, c, gradient);
-    // The target's entry from 1 - p, never from a p - b, which cancels.
-    double entry = -b * statistics.prob_rest[i] + (a == b ? 0.0 : (a - b) * statistics.prob[i]);
-    if constexpr (Weighted) entry -= c * static_cast<double>(weight[y]);
-    gradient[y] = static_cast<T>(entry);
+template <typename T>
+inline void subtract_weights(T* buffer, const T* weight, int64_t size, T c) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  int64_t j = 0;
+  for (; j + lanes <= size; j += lanes) store(buffer + j, load(buffer + j) - load(weight + j) * c);
+  for (; j < size; ++j) buffer[j] -= weight[j] * c;
+}
+
+// Times d cap tanh(z / cap) / dz at the raw logits.
+template <typename S>
+inline void times_cap_slope(const Rows& rows, const S* raw, int64_t size, Compute<S>* buffer) {
+  using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count;
+  const T cap = static_cast<T>(rows.cap);
+  for (int64_t j = 0; j < size; j += lanes) {
+    const Vector<T> z = size - j >= lanes
+                            ? Element<S>::read(raw + j)
+                            : Element<S>::read_part(raw + j, size - j, static_cast<T>(0));
+    store(buffer + j, load(buffer + j) * tanh_slope<T>(z / cap));
   }
+}
+
+template <typename S>
+inline void emit(const Compute<S>* buffer, S* to, int64_t size) {
+  constexpr int64_t lanes = Lanes<Compute<S>>::count;
+  int64_t j = 0;
+  for (; j + lanes <= size; j += lanes) Element<S>::write(to + j, load(buffer + j));
+  if (j < size) Element<S>::write_part(to + j, load(buffer + j), size - j);
+}
+
+// Past the caches from the first aligned address on.
+template <typename T>
+inline void emit_streaming(const T* buffer, T* to, int64_t size) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  const auto misaligned = reinterpret_cast<uintptr_t>(to) % sizeof(Vector<T>);
+  const int64_t head = misaligned ? static_cast<int64_t>((sizeof(Vector<T>) - misaligned) / sizeof(T)) : 0;
+  int64_t j = head < size ? head : size;
+  std::memcpy(to, buffer, static_cast<size_t>(j) * sizeof(T));
+  for (; j + lanes <= size; j += lanes) stream(to + j, load(buffer + j));
+  if (j < size) store_part(to + j, load(buffer + j), size - j);
+}
+inline void emit_streaming(const float* buffer, BFloat16* to, int64_t size) {
+  emit(buffer, to, size);
+}
+inline void emit_streaming(const float* buffer, Half* to, int64_t size) { emit(buffer, to, size); }
+
+template <typename S>
+inline void gradient_of_row(const Rows& rows, const S* row, int64_t target,
+                            const RowSlopes<Compute<S>>& slopes, bool weighted, bool past_caches,
+                            S* out) {
+  using T = Compute<S>;
+  alignas(64) T buffer[kBlock];
+  const T* weight = static_cast<const T*>(rows.weight);
+  for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
+    const int64_t size = rows.classes - begin < kBlock ? rows.classes - begin : kBlock;
+    const int64_t padded = round_up(size, Lanes<T>::count);
+    fill_block(rows, row, begin, size, buffer);
+    gradient_of_block<T, S>(buffer, padded, slopes, {row + begin + size});
+    if (target >= begin && target < begin + size) buffer[target - begin] = slopes.entry;
+    if (weighted) subtract_weights(buffer, weight + begin, size, slopes.c);
+    if (rows.cap != 0.0) times_cap_slope(rows, row + begin, size, buffer);
+    if (past_caches)
+      emit_streaming(buffer, out + begin, size);
+    else
+      emit(buffer, out + begin, size);
+  }
+}
+
+template <typename S>
+void gradient_of_rows(const Rows& rows, const Statistics& statistics, const Slopes& slopes,
+                      const Gradient& gradient, int64_t begin, int64_t end) {
+  BatchSlopes<Compute<S>> batch;
+  for (; begin < end; begin += kBatch) {
+    const int64_t size = end - begin < kBatch ? end - begin : kBatch;
+    batch.take(rows, statistics, slopes, begin, size);
+    for (int64_t k = 0; k < size; ++k) {
+      const int64_t i = begin + k, y = rows.target[i];
+      S* out = static_cast<S*>(gradient.data) + i * rows.classes;
+      const S* row = static_cast<const S*>(rows.logits) + i * rows.classes;
+      if (y == rows.ignore_index)
+        std::memset(static_cast<void*>(out), 0, static_cast<size_t>(rows.classes) * sizeof(S));
+      else
+        gradient_of_row(rows, row, y, RowSlopes<Compute<S>>(batch, k), slopes.c.data != nullptr,
+                        gradient.stream, out);
+    }
+  }
+  if (gradient.stream) fence();
 }
 
 }  // namespace

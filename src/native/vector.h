@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <cstring>
 
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
 #ifndef CROSSENTROPY_VECTOR_BYTES
 #define CROSSENTROPY_VECTOR_BYTES 16
 #endif
@@ -46,6 +50,27 @@ inline void store(T* to, Vector<T> v) {
   std::memcpy(to, &v, sizeof v);
 }
 
+// Past the caches, to an aligned address: what is written once and not read soon. `fence` before
+// another thread may look.
+template <typename T>
+inline void stream(T* to, Vector<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)v);
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)v);
+#elif defined(__SSE2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)v);
+#else
+  store(to, v);
+#endif
+}
+
+inline void fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 template <typename T>
 inline Vector<T> broadcast(T x) {
   return Vector<T>{} + x;
@@ -65,13 +90,16 @@ struct Part {
   };
   static typename Half::Whole low(Whole v) { return Halves{v}.half[0]; }
   static typename Half::Whole high(Whole v) { return Halves{v}.half[1]; }
-  static void load(T* to, const T* from, int64_t count) {
+  static Whole load(const T* from, int64_t count, T fill) {
+    Halves v;
     if (count >= N / 2) {
-      std::memcpy(to, from, sizeof(T) * (N / 2));
-      Half::load(to + N / 2, from + N / 2, count - N / 2);
+      std::memcpy(&v.half[0], from, sizeof v.half[0]);
+      v.half[1] = Half::load(from + N / 2, count - N / 2, fill);
     } else {
-      Half::load(to, from, count);
+      v.half[0] = Half::load(from, count, fill);
+      for (int64_t k = 0; k < N / 2; ++k) v.half[1][k] = fill;
     }
+    return v.whole;
   }
   static void store(T* to, Whole v, int64_t count) {
     if (count >= N / 2) {
@@ -92,8 +120,8 @@ struct Part {
 template <typename T>
 struct Part<T, 1> {
   typedef T Whole __attribute__((vector_size(sizeof(T))));
-  static void load(T* to, const T* from, int64_t count) {
-    if (count > 0) *to = *from;
+  static Whole load(const T* from, int64_t count, T fill) {
+    return Whole{count > 0 ? *from : fill};
   }
   static void store(T* to, Whole v, int64_t count) {
     if (count > 0) *to = v[0];
@@ -102,13 +130,29 @@ struct Part<T, 1> {
   static T add(Whole v) { return v[0]; }
 };
 
+#if defined(__AVX512F__)
+// By masks where the CPU has them. Others by halves.
+inline uint32_t first_lanes(int64_t count) { return (uint32_t{1} << count) - 1; }
+inline Vector<float> load_part(const float* from, int64_t count, float fill) {
+  const auto mask = static_cast<__mmask16>(first_lanes(count));
+  return (Vector<float>)_mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask, from);
+}
+inline Vector<double> load_part(const double* from, int64_t count, double fill) {
+  const auto mask = static_cast<__mmask8>(first_lanes(count));
+  return (Vector<double>)_mm512_mask_loadu_pd(_mm512_set1_pd(fill), mask, from);
+}
+inline void store_part(float* to, Vector<float> v, int64_t count) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>(first_lanes(count)), (__m512)v);
+}
+inline void store_part(double* to, Vector<double> v, int64_t count) {
+  _mm512_mask_storeu_pd(to, static_cast<__mmask8>(first_lanes(count)), (__m512d)v);
+}
+#endif
+
 // The first `count` elements at `from`, fewer than there are lanes; the other lanes are `fill`.
 template <typename T>
 inline Vector<T> load_part(const T* from, int64_t count, T fill) {
-  T lanes[Lanes<T>::count];
-  for (T& lane : lanes) lane = fill;
-  Part<T, Lanes<T>::count>::load(lanes, from, count);
-  return load(lanes);
+  return Part<T, Lanes<T>::count>::load(from, count, fill);
 }
 
 // The first `count` lanes, fewer than there are.
@@ -154,24 +198,75 @@ struct Exp<double> {
                                             2.5110037605963777712e-08};
 };
 
-// Below `lowest` 0 (no subnormal result), above `highest` inf; NaN passes through the polynomial.
+// (e^r - 1) / r for |r| <= ln2/2.
 template <typename T>
-inline Vector<T> exp(Vector<T> x) {
+inline Vector<T> exp_quotient(Vector<T> r) {
+  using E = Exp<T>;
+  constexpr int degree = sizeof(E::coefficients) / sizeof(T) - 1;
+  Vector<T> p = broadcast<T>(E::coefficients[degree]);
+  for (int k = degree - 1; k >= 1; --k) p = p * r + E::coefficients[k];
+  return p;
+}
+
+// 2^-Halvings e^x where lowest <= x <= highest; garbage elsewhere, but NaN where x is NaN.
+template <typename T, int Halvings = 0>
+inline Vector<T> exp_within(Vector<T> x) {
   using E = Exp<T>;
   using Bits = typename Lanes<T>::Bits;
   constexpr T log2e = static_cast<T>(1.4426950408889634074);
-  constexpr int degree = sizeof(E::coefficients) / sizeof(T) - 1;
+  constexpr auto bias = static_cast<typename BitsOf<T>::type>(E::bias - Halvings);
   const Vector<T> shifted = x * log2e + E::round;
   const Vector<T> n = shifted - E::round;
   const Vector<T> r = (x - n * E::ln2_high) - n * E::ln2_low;
-  Vector<T> p = broadcast<T>(E::coefficients[degree]);
-  for (int k = degree - 1; k >= 0; --k) p = p * r + E::coefficients[k];
-  // 2^(n-1) and a doubling, since 2^n itself overflows just below `highest`.
-  const Bits scale = ((Bits)shifted << E::mantissa_bits) +
-                     (static_cast<typename BitsOf<T>::type>(E::bias - 1) << E::mantissa_bits);
-  p = p * (Vector<T>)scale * static_cast<T>(2);
-  p = x < E::lowest ? Vector<T>{} : p;
-  return x > E::highest ? broadcast<T>(static_cast<T>(__builtin_inf())) : p;
+  const Vector<T> p = exp_quotient<T>(r) * r + E::coefficients[0];
+  return p * (Vector<T>)(((Bits)shifted << E::mantissa_bits) + (bias << E::mantissa_bits));
+}
+
+// For sums in which some term is 1: x <= 0 or NaN, and what is below `lowest` counts as `lowest`.
+template <typename T>
+inline Vector<T> exp_of_negative(Vector<T> x) {
+  const Vector<T> lowest = broadcast<T>(Exp<T>::lowest);
+  return exp_within<T>(lowest > x ? lowest : x);  // in this order NaN stays
+}
+
+// x <= 0, or not much above, or NaN; exactly 0 below `least`, which is no less than `lowest`.
+template <typename T>
+inline Vector<T> exp_above(Vector<T> x, Vector<T> least) {
+  const Vector<T> result = exp_within<T>(x);
+  return x < least ? Vector<T>{} : result;
+}
+
+// Below `lowest` 0 (no subnormal result), above `highest` inf.
+template <typename T>
+inline Vector<T> exp(Vector<T> x) {
+  // a halving, since 2^n itself overflows just below `highest`
+  Vector<T> result = exp_within<T, 1>(x) * static_cast<T>(2);
+  result = x < Exp<T>::lowest ? Vector<T>{} : result;
+  return x > Exp<T>::highest ? broadcast<T>(static_cast<T>(__builtin_inf())) : result;
+}
+
+template <typename T>
+inline Vector<T> magnitude(Vector<T> x) {
+  return x < static_cast<T>(0) ? -x : x;
+}
+
+// tanh x = (1 - d) / (1 + d) and its slope 4 d / (1 + d)^2, by d = e^-2|x|; 1 - d by the polynomial
+// where it would cancel.
+template <typename T>
+inline Vector<T> tanh(Vector<T> x) {
+  const Vector<T> twice = magnitude<T>(x) * static_cast<T>(-2), one = broadcast<T>(1);
+  const Vector<T> decay = exp_of_negative<T>(twice);
+  const auto small = twice > static_cast<T>(-0.34);
+  const Vector<T> less = small ? -twice * exp_quotient<T>(twice) : one - decay;
+  const Vector<T> size = less / (static_cast<T>(2) - less);
+  return x < static_cast<T>(0) ? -size : size;
+}
+
+template <typename T>
+inline Vector<T> tanh_slope(Vector<T> x) {
+  const Vector<T> decay = exp_of_negative<T>(magnitude<T>(x) * static_cast<T>(-2));
+  const Vector<T> sum = decay + static_cast<T>(1);
+  return static_cast<T>(4) * decay / (sum * sum);
 }
 
 // log(x) for normal x >= 0: 2^k m with m near 1, log m = 2 artanh s, s = (m - 1) / (m + 1).

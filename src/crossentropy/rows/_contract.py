@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from crossentropy._arrays import Array, device_of, namespace
 
@@ -50,6 +50,12 @@ class Rows(NamedTuple):
     def classes(self) -> int:
         """C."""
         return int(self.logits.shape[1])
+
+
+def weight_dtype(logits: Array) -> Any:
+    """The type of what goes with the logits by class: theirs, or float32 where that is shorter."""
+    short = getattr(logits.dtype, "itemsize", 4) < 4
+    return namespace(logits).float32 if short else logits.dtype
 
 
 @dataclass(frozen=True, slots=True)

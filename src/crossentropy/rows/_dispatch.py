@@ -78,8 +78,8 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
         If a target is neither a class index nor `ignore_index`.
     """
     memory = _memory_of(rows)
-    if memory is not None and not argmax:
-        return _native.statistics(rows, memory, weighted=weighted)
+    if memory is not None:
+        return _native.statistics(rows, memory, weighted=weighted, argmax=argmax)
     _check_range(rows)
     return _reference.statistics(rows, weighted=weighted, argmax=argmax)
 
@@ -120,8 +120,7 @@ def gradient(
 
 
 def _memory_of(rows: Rows) -> _native.Memory | None:
-    plain = rows.logits.ndim == 2 and rows.softcap is None
-    return _native.memory_of(rows.logits) if _path != "reference" and plain else None
+    return _native.memory_of(rows.logits) if _path != "reference" else None
 
 
 def _check_length(slope: Array | float | None, rows: Rows) -> None:

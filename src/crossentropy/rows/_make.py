@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from crossentropy._arrays import Array, device_of, is_floating, is_torch, namespace
 
-from ._contract import NOTHING, Rows
+from ._contract import NOTHING, Rows, weight_dtype
 
 
 def make(
@@ -85,12 +84,6 @@ def make(
         ignore_index=ignore_index,
         n_threads=n_threads,
     )
-
-
-def weight_dtype(logits: Array) -> Any:
-    """The type of what goes with the logits by class: theirs, or float32 where that is shorter."""
-    short = getattr(logits.dtype, "itemsize", 4) < 4
-    return namespace(logits).float32 if short else logits.dtype
 
 
 def _per_class(values: Array | None, logits: Array, name: str) -> Array | None:

@@ -1,4 +1,4 @@
-"""The row passes by the native kernels: contiguous float32 and float64 rows on the CPU.
+"""The row passes by the native kernels: contiguous logits on the CPU, of 16, 32 or 64 bits.
 
 Takes NumPy arrays and PyTorch tensors as addresses, which costs a microsecond a call
 where the array protocols cost five. Whoever builds `Rows` has checked type, shape,
@@ -15,7 +15,9 @@ import numpy as np
 
 from crossentropy._arrays import Array, is_torch
 
-from ._contract import NOTHING, Rows, RowStatistics, Slopes
+from ._contract import NOTHING, Rows, RowStatistics, Slopes, weight_dtype
+
+TYPES = ("float32", "float64", "bfloat16", "float16")  # in the kernels' order
 
 kernels: Any = None
 error: str | None = None
@@ -32,8 +34,8 @@ class Memory(Protocol):
         """Where the array's first element lies."""
         ...
 
-    def is_double(self, array: Array) -> bool:
-        """Whether it holds float64."""
+    def type_code(self, array: Array) -> int:
+        """Its number type, as the kernels count them: the index in `TYPES`."""
         ...
 
     def is_contiguous(self, array: Array) -> bool:
@@ -44,8 +46,12 @@ class Memory(Protocol):
         """An uninitialised float64 array."""
         ...
 
+    def indices(self, count: int) -> Array:
+        """An uninitialised int64 array."""
+        ...
+
     def ones(self, like: Array) -> Array:
-        """A one per class, of the type of these logits."""
+        """A one per class of these logits, of the type that goes with them."""
         ...
 
     def empty_like(self, array: Array) -> Array:
@@ -63,8 +69,8 @@ class NumpyMemory:
     def address(self, array: Any) -> int:
         return int(array.__array_interface__["data"][0])
 
-    def is_double(self, array: Any) -> bool:
-        return bool(array.dtype == np.float64)
+    def type_code(self, array: Any) -> int:
+        return TYPES.index(str(array.dtype))
 
     def is_contiguous(self, array: Any) -> bool:
         return bool(array.flags.c_contiguous)
@@ -72,8 +78,11 @@ class NumpyMemory:
     def table(self, shape: tuple[int, int]) -> Any:
         return np.empty(shape)
 
+    def indices(self, count: int) -> Any:
+        return np.empty(count, dtype=np.int64)
+
     def ones(self, like: Any) -> Any:
-        return np.ones(like.shape[1], dtype=like.dtype)
+        return np.ones(like.shape[1], dtype=weight_dtype(like))
 
     def empty_like(self, array: Any) -> Any:
         return np.empty_like(array)
@@ -88,21 +97,21 @@ class TorchMemory:
     def __init__(self, torch: Any) -> None:
         self._torch = torch
         self._classes = (torch.Tensor, torch.nn.Parameter)
-        self._dtypes = (torch.float32, torch.float64)
+        self._codes = {getattr(torch, name): code for code, name in enumerate(TYPES)}
 
     def readable(self, array: Any) -> bool:
         """Whether its memory may be read: plain, on the CPU, of a type that the kernels have.
 
         A view may be lazily negated, and a tensor of lazy zeros has no memory at all.
         """
-        plain = type(array) in self._classes and array.dtype in self._dtypes and array.is_cpu
+        plain = type(array) in self._classes and array.dtype in self._codes and array.is_cpu
         return plain and not array.is_neg() and not array._is_zerotensor()
 
     def address(self, array: Any) -> int:
         return int(array.data_ptr())
 
-    def is_double(self, array: Any) -> bool:
-        return bool(array.dtype is self._torch.float64)
+    def type_code(self, array: Any) -> int:
+        return self._codes[array.dtype]
 
     def is_contiguous(self, array: Any) -> bool:
         return bool(array.is_contiguous())
@@ -110,8 +119,11 @@ class TorchMemory:
     def table(self, shape: tuple[int, int]) -> Any:
         return self._torch.empty(shape, dtype=self._torch.float64)
 
+    def indices(self, count: int) -> Any:
+        return self._torch.empty(count, dtype=self._torch.int64)
+
     def ones(self, like: Any) -> Any:
-        return self._torch.ones(like.shape[1], dtype=like.dtype)
+        return self._torch.ones(like.shape[1], dtype=weight_dtype(like))
 
     def empty_like(self, array: Any) -> Any:
         return self._torch.empty_like(array)
@@ -127,7 +139,7 @@ _torch: TorchMemory | None = None
 def memory_of(logits: Array) -> Memory | None:
     """The memory of an array that the kernels can read, or None."""
     if type(logits) is np.ndarray:
-        return _NUMPY if logits.dtype in (np.float32, np.float64) else None
+        return _NUMPY if logits.dtype.isnative and str(logits.dtype) in TYPES else None
     if not is_torch(logits):
         return None
     global _torch
@@ -135,7 +147,9 @@ def memory_of(logits: Array) -> Memory | None:
     return _torch if _torch.readable(logits) else None
 
 
-def statistics(rows: Rows, memory: Memory, *, weighted: bool = False) -> RowStatistics:
+def statistics(
+    rows: Rows, memory: Memory, *, weighted: bool = False, argmax: bool = False
+) -> RowStatistics:
     """As the reference's, in one read of the logits.
 
     Raises
@@ -143,28 +157,22 @@ def statistics(rows: Rows, memory: Memory, *, weighted: bool = False) -> RowStat
     IndexError
         If a target is out of range.
     """
-    logits = rows.logits
-    n, classes = logits.shape
-    weight, total = _weight(rows, memory) if weighted else (None, 0.0)
-    bias = _bias(rows, memory)
-    table = memory.table((5 if weighted else 4, n))
+    (count,) = rows.target.shape
+    weight = _weight(rows, memory) if weighted else None
+    total = float(memory.column(weight).sum()) if weighted else 0.0
+    table = memory.table((5 if weighted else 4, count))
+    best = memory.indices(count) if argmax else None
     bad = kernels.statistics(
-        memory.is_double(logits),
-        memory.address(logits),
-        memory.address(rows.target),
-        n,
-        classes,
-        rows.ignore_index,
-        1.0 / rows.temperature,
-        _address(bias, memory),
+        *_common(rows, memory),
         _address(weight, memory),
         total,
         memory.address(table),
+        _address(best, memory),
         rows.n_threads,
     )
     if bad >= 0:
         raise_out_of_range(rows, bad)
-    return RowStatistics(rows, table)
+    return RowStatistics(rows, table, best)
 
 
 def gradient(
@@ -176,21 +184,13 @@ def gradient(
     out: Array | None = None,
 ) -> Array:
     """As the reference's, in one read of the logits and one write of `out`."""
-    logits = rows.logits
-    result = memory.empty_like(logits) if out is None else out
+    result = memory.empty_like(rows.logits) if out is None else out
     a = memory.column(slopes.a)
     b = a if slopes.b is slopes.a else memory.column(slopes.b)
     c = None if slopes.c is None else memory.column(slopes.c)
-    weight = None if c is None else _weight(rows, memory)[0]
-    bias = _bias(rows, memory)
+    weight = None if c is None else _weight(rows, memory)
     kernels.gradient(
-        memory.is_double(logits),
-        memory.address(logits),
-        memory.address(rows.target),
-        *logits.shape,
-        rows.ignore_index,
-        1.0 / rows.temperature,
-        _address(bias, memory),
+        *_common(rows, memory),
         _address(weight, memory),
         memory.address(statistics.table),
         memory.address(a),
@@ -208,25 +208,32 @@ def gradient(
 
 def raise_out_of_range(rows: Rows, row: int) -> None:
     """Raise torch's error for the target of a row, with the range beside it."""
-    classes = rows.logits.shape[1]
     allowed = "" if rows.ignore_index == NOTHING else f", or ignore_index={rows.ignore_index}"
     raise IndexError(
         f"Target {int(rows.target[row])} is out of bounds: row {row} needs a class index in "
-        f"[0, {classes - 1}]{allowed}"
+        f"[0, {rows.classes - 1}]{allowed}"
     )
 
 
-def _bias(rows: Rows, memory: Memory) -> Array | None:
-    """The kernels have one path for adjusted logits; a bare temperature takes a bias of 0."""
-    if rows.bias is None and rows.temperature != 1.0:
-        return memory.ones(rows.logits) * 0
-    return rows.bias
+def _common(rows: Rows, memory: Memory) -> tuple[Any, ...]:
+    """What both passes begin with. `rows` keeps the arrays alive during the call."""
+    outer, classes, *inner = rows.logits.shape
+    return (
+        memory.type_code(rows.logits),
+        memory.address(rows.logits),
+        memory.address(rows.target),
+        outer,
+        classes,
+        inner[0] if inner else 1,
+        rows.ignore_index,
+        rows.softcap or 0.0,
+        1.0 / rows.temperature,
+        _address(rows.bias, memory),
+    )
 
 
-def _weight(rows: Rows, memory: Memory) -> tuple[Array, float]:
-    if rows.weight is None:
-        return memory.ones(rows.logits), float(rows.logits.shape[1])
-    return rows.weight, float(memory.column(rows.weight).sum())
+def _weight(rows: Rows, memory: Memory) -> Array:
+    return memory.ones(rows.logits) if rows.weight is None else rows.weight
 
 
 def _address(array: Array | None, memory: Memory) -> int:

@@ -1,0 +1,155 @@
+// What both layouts of the row kernels share: how a logit is read, and how a batch of rows goes
+// from sums to statistics.
+#pragma once
+
+#include "element.h"
+#include "kernels.h"
+
+namespace {
+
+constexpr double kInfinity = __builtin_inf();
+
+template <typename T>
+inline Vector<T> larger(Vector<T> a, Vector<T> b) {
+  return b > a ? b : a;  // a where b is NaN
+}
+
+// ---- reading ------------------------------------------------------------------------------------
+
+// What the rule sees of raw logits: cap tanh(z / cap) * scale + bias. A masked class stays masked.
+template <typename T>
+struct Adjustment {
+  T cap, scale;
+
+  explicit Adjustment(const Rows& rows)
+      : cap(static_cast<T>(rows.cap)), scale(static_cast<T>(rows.scale)) {}
+
+  Vector<T> capped(Vector<T> z) const {
+    return z == static_cast<T>(-kInfinity) ? z : tanh<T>(z / cap) * cap;
+  }
+  Vector<T> operator()(Vector<T> z, Vector<T> bias) const {
+    return (cap != 0 ? capped(z) : z) * scale + bias;
+  }
+};
+
+inline bool is_adjusted(const Rows& rows) {
+  return rows.bias != nullptr || rows.scale != 1.0 || rows.cap != 0.0;
+}
+
+// ---- a batch of rows ----------------------------------------------------------------------------
+
+constexpr int64_t kBatch = 64;
+
+// Sums of each row over j != y, on their way to statistics.
+struct Batch {
+  alignas(64) double target_logit[kBatch];
+  alignas(64) double max[kBatch], sum[kBatch];             // of exp(z_j - max)
+  alignas(64) double weighted[kBatch], reference[kBatch];  // sum w_j (z_j - reference)
+  alignas(64) double target_weight[kBatch];                // w_y
+
+  // As a certain row: every loss and slope of it is 0.
+  void ignore(int64_t k) {
+    target_logit[k] = max[k] = sum[k] = weighted[k] = reference[k] = target_weight[k] = 0.0;
+  }
+};
+
+inline void put(double* to, Vector<double> v, int64_t count) {
+  if (count >= Lanes<double>::count)
+    store(to, v);
+  else
+    store_part(to, v, count);
+}
+
+// With t = max - z_y and e = exp(-|t|), the softmax's denominator relative to its greatest term is
+// 1 + sum e where the target is greatest, else sum + e: one logarithm, which cancels nowhere.
+inline void finish(const Rows& rows, const Batch& batch, const Statistics& out, int64_t begin,
+                   int64_t size) {
+  const Vector<double> one = broadcast(1.0), zero{}, least = broadcast(Exp<double>::lowest);
+  for (int64_t k = 0; k < size; k += Lanes<double>::count) {
+    const Vector<double> given = load(batch.target_logit + k), sum = load(batch.sum + k);
+    // +inf is inf - inf, which the margin would hide
+    const Vector<double> z_y = given == kInfinity ? given - given : given;
+    const Vector<double> max = sum == 0.0 ? z_y : load(batch.max + k), t = max - z_y;
+    const auto first = t <= 0.0;
+    const Vector<double> e = exp_above<double>(first ? t : -t, least);
+    const Vector<double> rest = first ? sum * e : sum, own = first ? one : e;
+    const Vector<double> total = own + rest, inverse = 1.0 / total;
+    // what 1 + rest rounds away is put back, to the last digits of a tiny loss
+    const Vector<double> lost = first ? (rest - (total - 1.0)) * inverse : zero;
+    const Vector<double> log_total = log(total) + lost;
+    const Vector<double> lse = (first ? z_y : max) + log_total;
+    const Vector<double> log_prob = first ? -log_total : -log_total - t;
+    const int64_t part = size - k, i = begin + k;
+    put(out.lse + i, lse, part);
+    put(out.log_prob + i, log_prob, part);
+    put(out.prob + i, own * inverse, part);
+    put(out.prob_rest + i, rest * inverse, part);
+    if (out.weighted_nll == nullptr) continue;
+    // -sum w_j log p_j; what has no weight contributes nothing, even at a masked logit
+    const Vector<double> w_y = load(batch.target_weight + k), others = rows.weight_total - w_y;
+    const Vector<double> relative = others * (lse - load(batch.reference + k));
+    const Vector<double> of_target = w_y == 0.0 ? zero : w_y * log_prob;
+    put(out.weighted_nll + i,
+        (others == 0.0 ? zero : relative) - load(batch.weighted + k) - of_target, part);
+  }
+}
+
+// ---- a batch of slopes --------------------------------------------------------------------------
+
+// What the gradients of up to kBatch rows need, in the input's units: exp(z - high - low) * a -
+// c * w_j, and `entry` less c * w_y at the target.
+template <typename T>
+struct BatchSlopes {
+  alignas(64) T high[kBatch], low[kBatch], a[kBatch], c[kBatch], entry[kBatch];
+  bool folded = false;  // whether a slope went into some exponent, which may then exceed 0
+
+  void take(const Rows& rows, const Statistics& statistics, const Slopes& slopes, int64_t begin,
+            int64_t size) {
+    alignas(64) double slope[kBatch], b[kBatch], lse[kBatch];
+    copy(slopes.a, rows.scale, begin, size, slope);
+    copy(slopes.b, rows.scale, begin, size, b);
+    std::memcpy(lse, statistics.lse + begin, sizeof(double) * static_cast<size_t>(size));
+    for (int64_t k = 0; k < size; ++k) {
+      const double q = statistics.prob_rest[begin + k], p = statistics.prob[begin + k];
+      // from 1 - p, never from a p - b, which cancels
+      const double shared = slope[k] == b[k] ? 0.0 : (slope[k] - b[k]) * p;
+      entry[k] = static_cast<T>(shared - b[k] * q);
+    }
+    if (slopes.c.data != nullptr) {
+      copy(slopes.c, rows.scale, begin, size, b);
+      for (int64_t k = 0; k < size; ++k) c[k] = static_cast<T>(b[k]);
+    }
+    folded = false;
+    for (int64_t k = 0; k < size; ++k) folded |= is_extreme(slope[k]);
+    if (folded) fold(size, slope, lse);
+    // high + low, since at a row offset of 1e4 a float L costs 5e-4 of every probability
+    for (int64_t k = 0; k < size; ++k) {
+      high[k] = static_cast<T>(lse[k]);
+      const double rest = lse[k] - static_cast<double>(high[k]);
+      low[k] = static_cast<T>(rest == rest ? rest : 0.0);  // inf - inf where L is infinite
+      a[k] = static_cast<T>(slope[k]);
+    }
+  }
+
+ private:
+  static void copy(const Coefficient& from, double scale, int64_t begin, int64_t size, double* to) {
+    if (from.stride == 0)
+      for (int64_t k = 0; k < size; ++k) to[k] = from.data[0] * scale;
+    else
+      for (int64_t k = 0; k < size; ++k) to[k] = from.data[begin + k] * scale;
+  }
+  static bool is_extreme(double slope) {
+    const double size = slope < 0 ? -slope : slope;
+    return size > 1e30 || (size < 1e-30 && size > 0);
+  }
+  // A huge or tiny slope goes into the exponent, so that inf * 0 never arises.
+  static void fold(int64_t size, double* slope, double* lse) {
+    for (int64_t k = 0; k < size; ++k) {
+      if (!is_extreme(slope[k])) continue;
+      lse[k] -= ::log(::fabs(slope[k]));
+      slope[k] = slope[k] < 0 ? -1.0 : 1.0;
+    }
+  }
+};
+
+}  // namespace
