@@ -64,9 +64,9 @@ struct TileRows {
 
   TileRows(const Rows& rows, int64_t from, int64_t end) : begin(from) {
     const int64_t block = from / rows.inner, position = from % rows.inner;
-    const int64_t left = rows.inner == 1 ? end - from
-                                         : (end - from < rows.inner - position ? end - from
-                                                                              : rows.inner - position);
+    const int64_t left =
+        rows.inner == 1 ? end - from
+                        : (end - from < rows.inner - position ? end - from : rows.inner - position);
     size = left < kBatch ? left : kBatch;
     first = block * rows.classes * rows.inner + position;
     stride = rows.inner;
@@ -89,12 +89,11 @@ inline void load_transposed(const Rows& rows, const TileRows& tile, int64_t begi
         if (from + lanes <= end)
           square[k] = Element<S>::read(from);
         else
-          square[k] = from < end ? Element<S>::read_part(from, end - from, static_cast<T>(0))
-                                 : Vector<T>{};
+          square[k] =
+              from < end ? Element<S>::read_part(from, end - from, static_cast<T>(0)) : Vector<T>{};
       }
       transpose<T>(square);
-      for (int64_t k = 0; k < lanes && c + k < classes; ++k)
-        store(&buffer[c + k][i], square[k]);
+      for (int64_t k = 0; k < lanes && c + k < classes; ++k) store(&buffer[c + k][i], square[k]);
     }
   }
 }
@@ -141,8 +140,8 @@ inline void adjust_tile(const Rows& rows, const TileRows& tile, int64_t begin, i
 }
 
 template <typename S>
-inline void store_transposed(const Rows& rows, const TileRows& tile, int64_t begin,
-                             int64_t classes, const Tile<Compute<S>>& buffer, S* gradient) {
+inline void store_transposed(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
+                             const Tile<Compute<S>>& buffer, S* gradient) {
   using T = Compute<S>;
   constexpr int64_t lanes = Lanes<T>::count;
   // Nothing is written past the tile, nor past a part of the classes.
@@ -271,7 +270,8 @@ inline void best_of_lanes(const Tile<T>& buffer, int64_t begin, int64_t classes,
   for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
     for (int64_t c = 0; c < classes; ++c) {
       const T z = buffer[c][k];
-      if (begin + c > 0 && !(z > sums.best[k]) && !(z != z && sums.best[k] == sums.best[k])) continue;
+      if (begin + c > 0 && !(z > sums.best[k]) && !(z != z && sums.best[k] == sums.best[k]))
+        continue;
       sums.best[k] = z;
       argmax[k] = begin + c;
     }

@@ -32,12 +32,8 @@ constexpr int64_t kFloats = Lanes<float>::count;
 typedef uint16_t Shorts __attribute__((vector_size(kFloats * 2)));
 typedef uint32_t UnsignedWords __attribute__((vector_size(kFloats * 4)));
 
-inline Words widen(Shorts bits) {
-  return (Words)__builtin_convertvector(bits, UnsignedWords);
-}
-inline Shorts narrow(Words bits) {
-  return __builtin_convertvector((UnsignedWords)bits, Shorts);
-}
+inline Words widen(Shorts bits) { return (Words) __builtin_convertvector(bits, UnsignedWords); }
+inline Shorts narrow(Words bits) { return __builtin_convertvector((UnsignedWords)bits, Shorts); }
 
 inline Floats to_floats(Shorts bits, BFloat16) { return (Floats)(widen(bits) << 16); }
 
@@ -48,10 +44,12 @@ inline Shorts from_floats(Floats v, BFloat16) {
 }
 
 #if defined(__AVX512F__)
-inline Floats to_floats(Shorts bits, Half) { return (Floats)_mm512_maskz_cvtph_ps(0xffff, (__m256i)bits); }
+inline Floats to_floats(Shorts bits, Half) {
+  return (Floats)_mm512_maskz_cvtph_ps(0xffff, (__m256i)bits);
+}
 inline Shorts from_floats(Floats v, Half) {
   return (Shorts)_mm512_maskz_cvtps_ph(0xffff, (__m512)v,
-                                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+                                       _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 #elif defined(__F16C__)
 inline Floats to_floats(Shorts bits, Half) { return (Floats)_mm256_cvtph_ps((__m128i)bits); }

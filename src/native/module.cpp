@@ -124,8 +124,8 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
               bool b_per_row, uintptr_t c, bool c_per_row, uintptr_t out, bool fresh,
               int64_t threads) {
   nb::gil_scoped_release released;
-  const Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias,
-                            weight, 0.0);
+  const Rows rows =
+      rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias, weight, 0.0);
   const Statistics given = statistics_at(table, rows.count(), false, 0);
   const Slopes slopes = {{pointer<const double>(a), a_per_row},
                          {pointer<const double>(b), b_per_row},

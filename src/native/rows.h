@@ -102,8 +102,8 @@ inline double weighted_sum(const T* buffer, const T* weight, int64_t size, T ref
   }
   for (; j < size; j += lanes) {
     const int64_t part = size - j;
-    s0 += product(
-        part >= lanes ? load(weight + j) : load_part(weight + j, part, static_cast<T>(0)), j);
+    s0 += product(part >= lanes ? load(weight + j) : load_part(weight + j, part, static_cast<T>(0)),
+                  j);
   }
   return reduce_add(s0 + s1);
 }
@@ -285,7 +285,8 @@ template <typename T>
 inline void emit_streaming(const T* buffer, T* to, int64_t size) {
   constexpr int64_t lanes = Lanes<T>::count;
   const auto misaligned = reinterpret_cast<uintptr_t>(to) % sizeof(Vector<T>);
-  const int64_t head = misaligned ? static_cast<int64_t>((sizeof(Vector<T>) - misaligned) / sizeof(T)) : 0;
+  const int64_t head =
+      misaligned ? static_cast<int64_t>((sizeof(Vector<T>) - misaligned) / sizeof(T)) : 0;
   int64_t j = head < size ? head : size;
   std::memcpy(to, buffer, static_cast<size_t>(j) * sizeof(T));
   for (; j + lanes <= size; j += lanes) stream(to + j, load(buffer + j));
