@@ -14,6 +14,7 @@
 #include "kernels.h"
 #include "levels.h"
 #include "parallel.h"
+#include "training.h"
 
 namespace nb = nanobind;
 
@@ -138,6 +139,42 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   });
 }
 
+// A weight of 1 for each class, in the logits' type.
+std::vector<double> ones_of(Type type, int64_t classes) {
+  std::vector<double> ones(static_cast<size_t>(classes), 1.0);
+  if (type == kFloat64) return ones;
+  auto* narrow = reinterpret_cast<float*>(ones.data());
+  for (int64_t j = 0; j < classes; ++j) narrow[j] = 1.0f;
+  return ones;
+}
+
+// The training loss and, unless `out` is null, its gradient, on this thread. The loss is written in
+// the logits' type, float32 or float64. Returns as `statistics`.
+int64_t train(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
+              int64_t inner, int64_t ignore_index, double cap, double scale, uintptr_t bias,
+              uintptr_t weight, double smoothing, double z_loss, bool mean, uintptr_t loss,
+              uintptr_t out) {
+  Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias, weight,
+                      static_cast<double>(classes));
+  const int64_t bad = first_bad_target(rows);
+  if (bad >= 0) return bad;
+  const Type of = static_cast<Type>(type);
+  std::vector<double> ones;
+  if (weight == 0 && smoothing != 0) {
+    ones = ones_of(of, classes);
+    rows.weight = ones.data();
+  } else if (weight != 0) {
+    rows.weight_total = 0.0;
+    for (int64_t j = 0; j < classes; ++j) rows.weight_total += class_weight(rows, of, j);
+  }
+  const double value = evaluate(*kernels, of, rows, {smoothing, z_loss, mean}, pointer<void>(out));
+  if (of == kFloat64)
+    *pointer<double>(loss) = value;
+  else
+    *pointer<float>(loss) = static_cast<float>(value);
+  return -1;
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -149,4 +186,5 @@ NB_MODULE(_native, m) {
   m.def("select_level", &select_level);
   m.def("statistics", &statistics);
   m.def("gradient", &gradient);
+  m.def("train", &train);
 }
