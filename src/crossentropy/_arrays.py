@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -28,14 +29,15 @@ def namespace(*arrays: Array) -> Any:
         If they are no arrays, or of several libraries.
     """
     if all(type(array) is np.ndarray for array in arrays):
-        import array_api_compat.numpy as numpy_namespace
-
-        return numpy_namespace
+        return _compat("array_api_compat.numpy")
     if all(is_torch(array) for array in arrays):
-        import array_api_compat.torch as torch_namespace
-
-        return torch_namespace
+        return _compat("array_api_compat.torch")
     return array_namespace(*arrays)
+
+
+def _compat(name: str) -> Any:
+    """A module that is imported once; the import statement would look for it at every call."""
+    return sys.modules.get(name) or importlib.import_module(name)
 
 
 def device_of(array: Array) -> Any:
