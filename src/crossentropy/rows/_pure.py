@@ -23,6 +23,9 @@ EXPONENT_LIMIT = 80.0  # exp of it, and of its negative, are ordinary float32 nu
 def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> RowStatistics:
     """L, log p_y, p_y, 1 − p_y and, if `weighted`, −Σ w log p of every row."""
     xp = namespace(rows.logits)
+    if rows.classes == 0:  # where all rows can only be ignored
+        none = xp.zeros((4 + weighted, rows.target.shape[0]), dtype=_row_dtype(rows.logits))
+        return RowStatistics(rows, none, xp.zeros_like(rows.target) if argmax else None)
     with quiet(rows.logits):
         z = adjusted(rows)
         is_target = _target_mask(rows, z)
