@@ -59,7 +59,7 @@ def test_value_to_sixty_digits(path, loss, literal, margin):
 
 
 @every_loss
-@pytest.mark.parametrize("classes", [c for c in CLASSES if 1 < c <= 33])
+@pytest.mark.parametrize("classes", [2, 3, 17])
 def test_value_gradient_and_hessian_are_autograds(path, loss, literal, classes):
     logits, target = some_rows(classes, loss)
     value, gradient, diagonal = autograds(loss, literal, classes)

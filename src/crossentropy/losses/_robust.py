@@ -286,8 +286,7 @@ class NormalizedCrossEntropy(Loss):
 
     def terms(self, row: RowStatistics) -> Terms:
         nll, total = self._parts(row)
-        b = 1 / total
-        share = nll * b
+        share, b = nll / total, 1 / total
         c = -share * b
         return Terms(share, Slopes(b + row.rows.classes * c, b, c))
 
