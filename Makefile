@@ -6,12 +6,13 @@ VENV ?= .venv
 #   make TORCH_INDEX=https://download.pytorch.org/whl/cpu demo
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
+FUZZ_SECONDS ?= 600
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 NATIVE = $(wildcard src/native/*) CMakeLists.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types bench study sanitize clean
+.PHONY: help install demo test lint format types bench study fuzz sanitize clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +51,9 @@ bench: $(INSTALLED) ## speed, memory and accuracy beside the peers, as ratios in
 
 study: $(INSTALLED) ## how often compare crowns a false winner (ten minutes)
 	$(BIN)/python benchmarks/null_study.py
+
+fuzz: $(INSTALLED) ## search for wrong answers and crashes, FUZZ_SECONDS long (ten minutes)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 sanitize: $(INSTALLED) ## the kernel tests under AddressSanitizer and UBSan (two minutes)
 	.ci/sanitize

@@ -1,13 +1,14 @@
 """What the tests believe: row statistics in exact arithmetic, and losses by autograd."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import mpmath
 import numpy as np
 import torch
 
 from crossentropy import rows
+from crossentropy.losses import Loss
 from crossentropy.rows import RowStatistics
 
 DIGITS = 60
@@ -38,17 +39,38 @@ def _row(z: np.ndarray, y: int, weight: np.ndarray) -> list[Any]:
     return [lse, log_prob, mpmath.exp(log_prob), -mpmath.expm1(log_prob), nll]
 
 
-def probability(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """p of the target, by plain torch operations that autograd follows."""
-    return logits.softmax(-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+class Point(NamedTuple):
+    """What a loss's literal formula is written in: numbers of a row, or arrays of N rows."""
+
+    p: Any  # probability of the target
+    q: Any  # 1 − p, which floats do not take from p
+    nll_of_all: Any  # Σ_j −log p_j
+    y: Any  # the target
+
+
+def point(logits: Sequence[Any], y: int) -> Point:
+    """The point of one row, in the arithmetic of mpmath."""
+    exponentials = [mpmath.exp(value) for value in logits]
+    total = mpmath.fsum(exponentials)
+    rest = mpmath.fsum(e for j, e in enumerate(exponentials) if j != y)
+    nll = mpmath.fsum(mpmath.log(total) - value for value in logits)
+    return Point(exponentials[y] / total, rest / total, nll, y)
+
+
+def points(logits: torch.Tensor, target: torch.Tensor) -> Point:
+    """The points of N rows, by plain torch operations that autograd follows."""
+    mask = torch.nn.functional.one_hot(target, logits.shape[-1])
+    probabilities = logits.softmax(-1)
+    p, q = (probabilities * mask).sum(-1), (probabilities * (1 - mask)).sum(-1)
+    return Point(p, q, -logits.log_softmax(-1).sum(-1), target)
 
 
 def by_autograd(
-    literal: Callable[[Any, Any], Any], logits: np.ndarray, target: np.ndarray
+    loss: Loss, literal: Callable[[Any, Any], Any], logits: np.ndarray, target: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value, gradient and Hessian diagonal of a literal formula, by torch in float64."""
     z = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
-    value = literal(probability(z, torch.tensor(target)), torch)
+    value = literal(points(z * loss.scale, torch.tensor(target)), torch)
     (gradient,) = torch.autograd.grad(value.sum(), z, create_graph=True)
     diagonal = torch.zeros_like(z)
     for j in range(z.shape[1]):

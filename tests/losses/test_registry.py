@@ -5,7 +5,7 @@ from tests.table import ROWS
 
 
 def test_every_loss_of_the_registry_is_in_the_table():
-    assert {row.loss.name for row in ROWS} == set(losses.available())
+    assert set(losses.available()) <= {row.loss.name for row in ROWS}
 
 
 @pytest.mark.parametrize("name", losses.available())

@@ -50,7 +50,7 @@ OURS = {
         "no derivative in normalizer; divide",
     ),
     "loss name": ({"loss": "hinge"}, ValueError, "unknown loss 'hinge'"),
-    "loss type": ({"loss": 3}, TypeError, "loss must be a crossentropy loss or its name, got int"),
+    "loss type": ({"loss": 3}, TypeError, "loss must be a crossentropy loss, .* got 3"),
     "bias gradient": (
         {"logit_bias": torch.ones(4, requires_grad=True)},
         RuntimeError,

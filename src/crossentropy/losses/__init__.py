@@ -6,32 +6,44 @@ registry, `get` makes a loss from its name.
 """
 
 from ._base import Loss
-from ._family import (
-    CrossEntropy,
-    Focal,
-    GeneralizedCrossEntropy,
-    MeanAbsoluteError,
-    Poly,
-    SymmetricCrossEntropy,
-)
+from ._family import CrossEntropy, Focal, Poly, TaylorCrossEntropy
 from ._imbalance import class_balanced_weights, logit_adjustment
+from ._margins import LDAM, CosFace
 from ._objective import Objective, Terms
 from ._registry import as_loss, available, get
+from ._robust import (
+    CompSum,
+    GeneralizedCrossEntropy,
+    MeanAbsoluteError,
+    NormalizedCrossEntropy,
+    ReverseCrossEntropy,
+    SymmetricCrossEntropy,
+    TruncatedGeneralizedCrossEntropy,
+    active_passive,
+)
 from ._scalar_rule import ScalarRule
 from ._sum import Sum
 
 __all__ = [
+    "LDAM",
+    "CompSum",
+    "CosFace",
     "CrossEntropy",
     "Focal",
     "GeneralizedCrossEntropy",
     "Loss",
     "MeanAbsoluteError",
+    "NormalizedCrossEntropy",
     "Objective",
     "Poly",
+    "ReverseCrossEntropy",
     "ScalarRule",
     "Sum",
     "SymmetricCrossEntropy",
+    "TaylorCrossEntropy",
     "Terms",
+    "TruncatedGeneralizedCrossEntropy",
+    "active_passive",
     "as_loss",
     "available",
     "class_balanced_weights",

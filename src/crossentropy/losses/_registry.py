@@ -10,7 +10,7 @@ from typing import Any
 
 from crossentropy._errors import InputError, closest
 
-from . import _family
+from . import _family, _margins, _robust
 from ._base import Loss
 from ._scalar_rule import ScalarRule
 
@@ -24,7 +24,7 @@ def _members(module: ModuleType) -> Iterator[tuple[str, type[Loss]]]:
                 yield cls().name, cls
 
 
-_LOSSES = dict(_members(_family))
+_LOSSES = {name: cls for module in (_family, _robust, _margins) for name, cls in _members(module)}
 
 
 def available() -> list[str]:

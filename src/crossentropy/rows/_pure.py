@@ -23,20 +23,25 @@ EXPONENT_LIMIT = 80.0  # exp of it, and of its negative, are ordinary float32 nu
 def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> RowStatistics:
     """L, log p_y, p_y, 1 − p_y and, if `weighted`, −Σ w log p of every row."""
     xp = namespace(rows.logits)
+    if rows.classes == 0:  # where all rows can only be ignored
+        none = xp.zeros((4 + weighted, rows.target.shape[0]), dtype=_row_dtype(rows.logits))
+        return RowStatistics(rows, none, xp.zeros_like(rows.target) if argmax else None)
     with quiet(rows.logits):
         z = adjusted(rows)
         is_target = _target_mask(rows, z)
-        target_logit = xp.sum(xp.where(is_target, z, xp.zeros_like(z)), axis=1)
-        rest = xp.where(is_target, -xp.inf, z)
-        shift = shift_of(rest)
-        below = xp.expand_dims(shift, axis=1) - rest
+        nothing = xp.zeros_like(z)
+        target_logit = xp.sum(xp.where(is_target, z, nothing), axis=1)
+        # bounded before the maximum, so that a compiler takes both sweeps over a row in one go
+        rest = xp.where(is_target, -xp.inf, constant(z))
+        shift = xp.max(xp.clip(rest, lowest(z)), axis=1)
+        above = z - xp.expand_dims(shift, axis=1)
+        total = xp.sum(_bounded_exp(above), axis=1) - _bounded_exp(target_logit - shift)
         weighted_below = None
         if weighted:
             weight = per_class(weight_of(rows, z), z)
             counts = (weight != 0) & ~is_target
-            terms = xp.where(counts, weight * below, xp.zeros_like(below))
-            weighted_below = xp.sum(terms, axis=1)
-        sums = Sums(target_logit, shift, xp.sum(xp.exp(-below), axis=1), weighted_below)
+            weighted_below = xp.sum(xp.where(counts, -weight * above, nothing), axis=1)
+        sums = Sums(target_logit, shift, total, weighted_below)
         best = xp.reshape(xp.argmax(z, axis=1), (-1,)) if argmax else None
         return RowStatistics(rows, table_of(rows, sums), best)
 
@@ -61,7 +66,7 @@ class Sums(NamedTuple):
     """What a pass over the logits leaves of each row; j = y is left out of the sums."""
 
     target_logit: Array
-    shift: Array  # about the greatest logit
+    shift: Array  # the greatest logit, or the least finite number
     total: Array  # Σ exp(z_j − shift)
     weighted_below: Array | None  # Σ w_j (shift − z_j), where w_j is not 0
 
@@ -79,6 +84,7 @@ def table_of(rows: Rows, sums: Sums) -> Array:
 
     # all −inf: the logarithm is kept away from 0, where its derivative is not finite
     empty = total == 0
+    shift = xp.where(empty, 0.0, shift)
     lse_rest = shift + xp.log(xp.where(empty, 1.0, total))
     lse_rest = xp.where(empty | ignored, -xp.inf, lse_rest)
     lse_rest = xp.where(xp.isinf(total) & ~ignored, xp.nan, lse_rest)
@@ -142,13 +148,14 @@ def softcap_slope(rows: Rows) -> Array:
     return 4 * decay / (1 + decay) ** 2
 
 
-def shift_of(z: Array) -> Array:
-    """The maximum of each row, 0 where that is not finite; a constant to autograd."""
-    xp = namespace(z)
-    if z.shape[1] == 0:
-        return xp.zeros((z.shape[0], *z.shape[2:]), dtype=z.dtype, device=device_of(z))
-    top = xp.max(z.detach() if is_torch(z) else z, axis=1)
-    return xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+def constant(array: Array) -> Array:
+    """The array, in which autograd sees no derivative."""
+    return array.detach() if is_torch(array) else array
+
+
+def lowest(z: Array) -> float:
+    """The least finite number of the type of z."""
+    return float(namespace(z).finfo(z.dtype).min)
 
 
 def weight_of(rows: Rows, z: Array) -> Array:
@@ -170,6 +177,15 @@ def of_target(values: Array, rows: Rows) -> Array:
 def out_of_range(rows: Rows) -> Array:
     """Whether each row's target is no class; the ignored ones included."""
     return (rows.target < 0) | (rows.target >= rows.classes)
+
+
+def _bounded_exp(above: Array) -> Array:
+    """Exp of what lies above the greatest of the other logits, which only the target can.
+
+    Bounded by 1, the target's term may go into a sum and out again: what is left is at least 1.
+    """
+    xp = namespace(above)
+    return xp.exp(xp.where(above > 0, xp.zeros_like(above), above))
 
 
 def per_row(values: Array, z: Array) -> Array:
@@ -194,8 +210,9 @@ def _row_dtype(logits: Array) -> Any:
 
 def _target_mask(rows: Rows, z: Array) -> Array:
     xp = namespace(z)
-    classes = xp.arange(z.shape[1], device=device_of(z))
-    return per_row(rows.target, z) == per_class(classes, z)
+    classes = xp.arange(z.shape[1], dtype=xp.int32, device=device_of(z))
+    target = xp.astype(rows.target, xp.int32)  # in lanes as wide as the logits
+    return per_row(target, z) == per_class(classes, z)
 
 
 def _column(slope: Array | float | None, rows: Rows, statistics: RowStatistics) -> Array:

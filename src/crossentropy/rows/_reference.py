@@ -89,7 +89,7 @@ def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics
     where = _target_entries(rows)
     target_logit = z[where]
     z[where] = -xp.inf
-    shift = _pure.shift_of(z)
+    shift = xp.clip(xp.max(z, axis=1), _pure.lowest(z))
     z -= _pure.per_row(shift, z)
     weighted_below = None
     if weighted:
@@ -147,5 +147,5 @@ def _target_entries(rows: Rows) -> tuple[Any, ...]:
     return members, xp.reshape(target, (batch, rest[0])), positions
 
 
-def _part(slope: Array | float | None, part: slice) -> Array | float | None:
+def _part(slope: Any, part: slice) -> Any:
     return slope[part] if getattr(slope, "ndim", 0) else slope

@@ -36,9 +36,8 @@ def loss(
     if torch.compiler.is_compiling():
         native = logits.is_cpu and rows.path() != "reference"
         return (_operators.loss if native else _composite)(logits, target, problem, argmax)
-    row = rows.statistics(
-        problem.rows(logits, target), weighted=problem.objective.needs_weighted, argmax=argmax
-    )
+    weighted, threads = problem.objective.needs_weighted, torch.get_num_threads()
+    row = rows.statistics(problem.rows(logits, target, threads), weighted=weighted, argmax=argmax)
     evaluation = problem.evaluate(row)
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return evaluation.loss, row
@@ -90,7 +89,7 @@ class _RowLoss(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _differentiable_gradient(logits, target, ctx.problem, upstream), *nothing
         slopes = ctx.slopes.scaled(upstream.to(table.dtype))
-        problem = ctx.problem.rows(logits, target)
+        problem = ctx.problem.rows(logits, target, torch.get_num_threads())
         row = RowStatistics(problem, table)
         if not _has_memory(upstream):
             return _pure.gradient(problem, row, slopes), *nothing

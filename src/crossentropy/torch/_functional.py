@@ -47,11 +47,16 @@ def cross_entropy(
 
 @overload
 def cross_entropy(
-    input: Tensor, target: Tensor, *args: Any, return_stats: bool, **options: Any
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    return_stats: Literal[True],
+    **options: Any,
 ) -> CrossEntropyResult: ...
 
 
-def cross_entropy(
+def cross_entropy(  # type: ignore[misc] # the second signature is this one, abridged
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,

@@ -21,6 +21,7 @@ _DEFAULTS = {
     "inplace_backward": False,
     "return_stats": False,
 }
+_OPTIONS = "loss", "ignore_index", "reduction", "logit_bias", "smoothing_prior", *_DEFAULTS
 
 
 class CrossEntropyLoss(nn.CrossEntropyLoss):
@@ -93,28 +94,12 @@ return_stats
         normalizer: Tensor | float | None = None,
     ) -> Any:  # a Tensor, or a CrossEntropyResult with return_stats
         """Loss of a batch; `sample_weight` and `normalizer` belong to the batch."""
-        return cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-            loss=self.loss,
-            sample_weight=sample_weight,
-            temperature=self.temperature,
-            logit_bias=self.logit_bias,
-            softcap=self.softcap,
-            smoothing_prior=self.smoothing_prior,
-            z_loss=self.z_loss,
-            normalizer=normalizer,
-            empty=self.empty,
-            inplace_backward=self.inplace_backward,
-            return_stats=self.return_stats,
-        )
+        options: dict[str, Any] = {name: getattr(self, name) for name in _OPTIONS}
+        batch = {"sample_weight": sample_weight, "normalizer": normalizer}
+        return cross_entropy(input, target, self.weight, **batch, **options)
 
     def extra_repr(self) -> str:
         """The options that differ from plain cross entropy."""
         options = {name: getattr(self, name) for name in _DEFAULTS}
-        differ = (f"{k}={v!r}" for k, v in options.items() if v != _DEFAULTS[k])
+        differ = (f"{name}={x!r}" for name, x in options.items() if x != _DEFAULTS[name])
         return ", ".join([repr(self.loss), *differ])

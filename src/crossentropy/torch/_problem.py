@@ -39,7 +39,7 @@ class Problem(NamedTuple):
         """The target of rows that count for nothing."""
         return self.objective.ignore_index
 
-    def rows(self, logits: Tensor, target: Tensor) -> Rows:
+    def rows(self, logits: Tensor, target: Tensor, threads: int = 1) -> Rows:
         """The rows as the passes take them."""
         return Rows(
             logits=logits,
@@ -49,7 +49,7 @@ class Problem(NamedTuple):
             bias=self.bias,
             softcap=self.softcap,
             ignore_index=self.objective.ignore_index,
-            n_threads=torch.get_num_threads(),
+            n_threads=threads,
         )
 
     def evaluate(self, row: RowStatistics) -> Evaluation:

@@ -1,0 +1,109 @@
+"""The search itself: it must notice what it is there to find."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("ml_dtypes")
+
+from . import contexts, layouts
+from .__main__ import supervise
+from .draw import case
+from .guarded import Guarded
+from .verdict import WrongError, judge
+
+ORDINARY = 5  # a seed like any other
+
+
+@pytest.mark.parametrize(("at_start", "beyond"), [(False, 4), (True, -1)])
+def test_an_access_beyond_the_edge_ends_the_process(at_start, beyond):
+    code = (
+        "import ctypes; from tests.fuzz.guarded import Guarded;"
+        f"array = Guarded((4,), 'f4', at_start={at_start}).array;"
+        f"ctypes.c_float.from_address(array.ctypes.data + 4 * {beyond}).value"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == -signal.SIGSEGV
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_a_write_beside_the_array_is_noticed(at_start):
+    memory = Guarded((3, 5), "f8", at_start=at_start)
+    memory.array[...] = 1
+    assert memory.intact()
+    beside = memory._bytes[memory._outside][:1]
+    assert beside.size
+    memory._bytes[np.flatnonzero(memory._outside)[0]] ^= 1
+    assert not memory.intact()
+
+
+@pytest.mark.parametrize("layout", layouts.COMMON + layouts.NUMPY_ONLY)
+@pytest.mark.parametrize("shape", [(0, 3), (4, 1), (2, 3, 4)])
+def test_layouts_keep_the_numbers(layout, shape):
+    values = np.arange(float(np.prod(shape))).reshape(shape)
+    if layout is layouts.expanded:
+        values = np.broadcast_to(values[:1], shape)
+    np.testing.assert_array_equal(layout(values), values)
+
+
+def test_a_case_is_that_of_its_seed():
+    one, other = case(ORDINARY), case(ORDINARY)
+    assert str(one) == str(other)
+    np.testing.assert_array_equal(one.logits, other.logits)
+
+
+@pytest.mark.parametrize("context", ["torch", "arrays", "rows"])
+def test_a_wrong_answer_is_found(monkeypatch, context):
+    run = contexts._RUNS[context]
+
+    def slightly_wrong(drawn, logits, place):
+        outcome = run(drawn, logits, place)
+        if logits is drawn.logits:
+            outcome["gradient"] = outcome["gradient"] * 1.01 + 1e-3
+        return outcome
+
+    drawn = next(drawn for drawn in map(case, range(1000)) if _is_plain(drawn, context))
+    judge(drawn)
+    monkeypatch.setitem(contexts._RUNS, context, slightly_wrong)
+    with pytest.raises(WrongError, match="gradient"):
+        judge(drawn)
+
+
+def _is_plain(drawn, context):
+    """Whether a mistake of a hundredth must show."""
+    in_range = (drawn.target >= 0) & (drawn.target < drawn.logits.shape[1])
+    return (
+        drawn.context == context
+        and drawn.dtype == "float32"
+        and drawn.logits.size > 0
+        and bool(np.isfinite(drawn.logits).all() and in_range.all())
+        and float(np.abs(drawn.logits).max()) < 100
+        and not contexts.is_adjusted(drawn)
+        and all(np.ndim(v) or v == 1 for k, v in drawn.options.items() if k in "abc")
+    )
+
+
+WORKERS = {
+    "crash": ("import ctypes; ctypes.string_at(0)", "killed by signal 11 at case 2"),
+    "wrong": ("import sys; sys.exit(1)", "failed at case 2"),
+    "hang": (
+        "import faulthandler, time; faulthandler.dump_traceback_later(0.2, exit=True);"
+        "time.sleep(60)",
+        "failed at case 2",
+    ),
+    "nothing": ("", "2 cases from seed 70: nothing found"),
+}
+
+
+@pytest.mark.parametrize(("end", "said"), WORKERS.values(), ids=WORKERS)
+def test_the_seed_of_a_finding_is_printed(capfd, end, said):
+    program = f"import os, sys; os.write(int(sys.argv[-1]), b'70\\n71\\n'); {end}"
+    status = supervise(70, 1, ("-c", program))
+    out = capfd.readouterr().out
+    assert status == (0 if "nothing" in said else 1)
+    assert said in out
+    assert ("--case 71" in out) is bool(status)
