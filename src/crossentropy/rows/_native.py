@@ -100,11 +100,15 @@ class TorchMemory:
         self._codes = {getattr(torch, name): code for code, name in enumerate(TYPES)}
 
     def readable(self, array: Any) -> bool:
-        """Whether its memory may be read: plain, on the CPU, of a type that the kernels have.
+        """Whether it is logits that the kernels can read."""
+        return array.dtype in self._codes and self.has_memory(array)
+
+    def has_memory(self, array: Any) -> bool:
+        """Whether its numbers lie where it points: plain and on the CPU.
 
         A view may be lazily negated, and a tensor of lazy zeros has no memory at all.
         """
-        plain = type(array) in self._classes and array.dtype in self._codes and array.is_cpu
+        plain = type(array) in self._classes and array.is_cpu
         return plain and not array.is_neg() and not array._is_zerotensor()
 
     def address(self, array: Any) -> int:
