@@ -160,10 +160,11 @@ def _candidate(item: str | Loss | Candidate) -> Candidate:
 
 def _of_loss(loss: Loss) -> Candidate:
     """Name a loss object by its registry name and, where they are not the defaults, parameters."""
-    parameters = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
-    listed = ", ".join(f"{name} = {value:g}" for name, value in parameters.items())
-    default = loss == type(loss)()
-    name = loss.name if default else f"{loss.name}({listed.replace(' ', '')})"
+    fields = ((field.name, getattr(loss, field.name)) for field in dataclasses.fields(loss))
+    numbers = [(name, value) for name, value in fields if isinstance(value, (int, float))]
+    listed = ",".join(f"{name}={value:g}" for name, value in numbers)
+    default = loss.name in losses.available() and loss == losses.get(loss.name)
+    name = loss.name if default or not listed else f"{loss.name}({listed})"
     arguments = (
         "" if loss.name == BASELINE else f"loss={loss.name!r}" if default else f"loss={loss!r}"
     )

@@ -93,7 +93,7 @@ def table_of(rows: Rows, sums: Sums) -> Array:
     lse = xp.where(target_logit == -xp.inf, lse_rest, target_logit - log_prob)
     table = [lse, log_prob, xp.exp(log_prob), -xp.expm1(log_prob)]
     if weighted_below is not None:
-        weight = xp.astype(weight_of(rows, rows.logits), double)
+        weight = weight_of(rows, lse)
         own = of_target(weight, rows)
         nll = weighted_below + xp.sum(weight) * (lse - shift)
         nll = nll + xp.where(own == 0, 0.0, own * (shift - target_logit))
@@ -133,7 +133,7 @@ def adjusted(rows: Rows) -> Array:
     xp = namespace(rows.logits)
     z = widened(rows.logits)
     if rows.softcap is not None:
-        z = rows.softcap * xp.tanh(z / rows.softcap)
+        z = xp.where(z == -xp.inf, z, rows.softcap * xp.tanh(z / rows.softcap))  # masked stays so
     if rows.temperature != 1.0:
         z = z / rows.temperature
     if rows.bias is not None:
@@ -158,12 +158,12 @@ def lowest(z: Array) -> float:
     return float(namespace(z).finfo(z.dtype).min)
 
 
-def weight_of(rows: Rows, z: Array) -> Array:
-    """W by class, in the type of z."""
-    xp = namespace(z)
+def weight_of(rows: Rows, like: Array) -> Array:
+    """W by class, in the type of another array."""
+    xp = namespace(like)
     if rows.weight is None:
-        return xp.ones(z.shape[1], dtype=z.dtype, device=device_of(z))
-    return xp.astype(rows.weight, z.dtype, copy=False)
+        return xp.ones(rows.classes, dtype=like.dtype, device=device_of(like))
+    return xp.astype(rows.weight, like.dtype, copy=False)
 
 
 def of_target(values: Array, rows: Rows) -> Array:

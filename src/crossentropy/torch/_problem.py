@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossentropy.losses import Objective
 from crossentropy.rows import Rows, RowStatistics, Slopes
-from crossentropy.rows._make import weight_dtype
+from crossentropy.rows._contract import weight_dtype
 
 from ._options import Options
 
