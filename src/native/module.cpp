@@ -150,11 +150,10 @@ std::vector<double> ones_of(Type type, int64_t classes) {
 
 // The training loss and, unless `out` is null, its gradient, on this thread. The loss is written in
 // the logits' type, float32 or float64. Returns as `statistics`.
-int64_t train(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
-              int64_t inner, int64_t ignore_index, double cap, double scale, uintptr_t bias,
-              uintptr_t weight, double smoothing, double z_loss, bool mean, uintptr_t loss,
-              uintptr_t out) {
-  Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias, weight,
+int64_t train(int type, uintptr_t logits, uintptr_t target, int64_t count, int64_t classes,
+              int64_t ignore_index, double scale, uintptr_t weight, double smoothing, double z_loss,
+              bool mean, uintptr_t loss, uintptr_t out) {
+  Rows rows = rows_of(logits, target, count, classes, 1, ignore_index, 0.0, scale, 0, weight,
                       static_cast<double>(classes));
   const int64_t bad = first_bad_target(rows);
   if (bad >= 0) return bad;

@@ -13,6 +13,7 @@ from crossentropy._errors import InputError, closest
 from . import _family, _margins, _robust
 from ._base import Loss
 from ._scalar_rule import ScalarRule
+from ._sum import Sum
 
 
 def _members(module: ModuleType) -> Iterator[tuple[str, type[Loss]]]:
@@ -24,7 +25,9 @@ def _members(module: ModuleType) -> Iterator[tuple[str, type[Loss]]]:
                 yield cls().name, cls
 
 
-_LOSSES = {name: cls for module in (_family, _robust, _margins) for name, cls in _members(module)}
+_MODULES = (_family, _robust, _margins)
+_OWN = {cls for module in _MODULES for cls in vars(module).values() if inspect.isclass(cls)}
+_LOSSES = {name: cls for module in _MODULES for name, cls in _members(module)}
 
 
 def available() -> list[str]:
@@ -98,3 +101,10 @@ def as_loss(loss: Loss | str | Callable[[Any], Any] | None) -> Loss:
         "loss must be a crossentropy loss, its name or a function of the log-probability, "
         f"got {loss!r}"
     )
+
+
+def is_portable(loss: Loss) -> bool:
+    """Whether a loss is one of ours, or a sum of them, and so runs on any library's arrays."""
+    if isinstance(loss, Sum):
+        return all(is_portable(part) for _, part in loss.parts)
+    return type(loss) in _OWN

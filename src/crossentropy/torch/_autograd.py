@@ -1,6 +1,7 @@
 """The routes from a loss's value to its gradient, and the choice between them.
 
-- eager: an old-style `Function` around the row passes, the cheapest that autograd has;
+- eager: an old-style `Function` around the row passes, the cheapest that autograd has; for
+  small batches one that computes the gradient at once;
 - compiled, where there are native kernels: opaque operators, between which the compiler
   fuses the scalar rule;
 - plain torch operations, which everything follows: under function transforms and forward
@@ -16,12 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from crossentropy import rows
 from crossentropy.rows import RowStatistics, _pure
 
-from . import _operators
+from . import _composite, _operators, _small
 from ._problem import Evaluation, Problem
 
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -29,13 +29,19 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 def loss(
     logits: Tensor, target: Tensor, problem: Problem, *, argmax: bool, inplace: bool
-) -> tuple[Tensor, RowStatistics]:
-    """The reduced loss, by the route that fits the moment, and the statistics it is made of."""
-    if _transformed() or type(logits) not in _PLAIN:
-        return _composite(logits, target, problem, argmax)
+) -> tuple[Tensor, RowStatistics | None]:
+    """The reduced loss, by the route that fits the moment, and the statistics it is made of.
+
+    The statistics may be left out where `argmax` does not ask for them.
+    """
+    if _composite.transformed() or type(logits) not in _PLAIN:
+        return _composite.loss(logits, target, problem, argmax)
     if torch.compiler.is_compiling():
         native = logits.is_cpu and rows.path() != "reference"
-        return (_operators.loss if native else _composite)(logits, target, problem, argmax)
+        return (_operators if native else _composite).loss(logits, target, problem, argmax)
+    small = _small.Family(problem)
+    if not (argmax or inplace) and small.takes(logits):
+        return _small.loss(logits, target, small), None
     weighted, threads = problem.objective.needs_weighted, torch.get_num_threads()
     row = rows.statistics(problem.rows(logits, target, threads), weighted=weighted, argmax=argmax)
     evaluation = problem.evaluate(row)
@@ -45,22 +51,9 @@ def loss(
     return _RowLoss.apply(*arguments), row  # type: ignore[no-untyped-call] # torch's
 
 
-def _transformed() -> bool:
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
 def _saved_by_hooks() -> bool:
     """Whether what is saved for backward may be elsewhere, where no version counter guards it."""
     return torch._C._autograd._top_saved_tensors_default_hooks(False) is not None
-
-
-def _composite(
-    logits: Tensor, target: Tensor, problem: Problem, argmax: bool = False
-) -> tuple[Tensor, RowStatistics]:
-    row = _pure.statistics(
-        problem.rows(logits, target), weighted=problem.objective.needs_weighted, argmax=argmax
-    )
-    return problem.value(row), row
 
 
 class _RowLoss(torch.autograd.Function):
@@ -87,31 +80,14 @@ class _RowLoss(torch.autograd.Function):
             return None, *nothing
         logits, target, table = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiable_gradient(logits, target, ctx.problem, upstream), *nothing
+            return _composite.gradient(logits, target, ctx.problem, upstream), *nothing
         slopes = ctx.slopes.scaled(upstream.to(table.dtype))
         problem = ctx.problem.rows(logits, target, torch.get_num_threads())
         row = RowStatistics(problem, table)
-        if not _has_memory(upstream):
+        if not _composite.has_memory(upstream):
             return _pure.gradient(problem, row, slopes), *nothing
         if not ctx.inplace:
             return rows.gradient(problem, row, slopes), *nothing
         gradient = rows.gradient(problem, row, slopes, out=logits.detach())
         torch.autograd.graph.increment_version(gradient)  # for whoever else saved the logits
         return gradient, *nothing
-
-
-def _differentiable_gradient(
-    logits: Tensor, target: Tensor, problem: Problem, upstream: Tensor
-) -> Tensor:
-    """The gradient as a function that autograd can differentiate again."""
-    if not logits.requires_grad:
-        logits = logits.detach().requires_grad_()
-    value, _ = _composite(logits, target, problem)
-    return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
-
-
-def _has_memory(tensor: Tensor) -> bool:
-    """Whether a tensor's numbers lie somewhere: not batched over, not lazily zero."""
-    functorch = torch._C._functorch
-    batched = functorch.is_batchedtensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
-    return not batched and not tensor._is_zerotensor()

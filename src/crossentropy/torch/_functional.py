@@ -11,7 +11,7 @@ from torch.nn import _reduction
 from crossentropy import losses
 from crossentropy.losses import Loss
 
-from . import _autograd, _check
+from . import _autograd, _check, _small
 from ._layout import rows_of
 from ._options import Options
 from ._problem import problem_of
@@ -183,6 +183,10 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         inplace_backward=inplace_backward,
         return_stats=return_stats,
     )
+    if options.is_plain:
+        plain = _small.Plain(*options[1:5], temperature, z_loss)
+        if plain.takes(input, target):
+            return _small.loss(input, target, plain)
     _check.arguments(input, target, options)
     logits = rows_of(input)
     value, row = _autograd.loss(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from crossentropy._arrays import Array, device_of, namespace
 from crossentropy.losses import Objective
 from crossentropy.rows import Rows, RowStatistics, Slopes
 from crossentropy.rows._contract import weight_dtype
@@ -17,7 +18,7 @@ from ._options import Options
 class Evaluation(NamedTuple):
     """A reduced loss and its slopes."""
 
-    loss: Tensor
+    loss: Array
     slopes: Slopes
 
 
@@ -60,29 +61,64 @@ class Problem(NamedTuple):
             self._reduced(value, share, row), slopes if share is None else slopes.scaled(share)
         )
 
-    def value(self, row: RowStatistics) -> Tensor:
+    def value(self, row: RowStatistics) -> Array:
         """The loss alone, in operations that autograd follows."""
         value = self.objective.value(row, self.sample_weight)
         return self._reduced(value, self._share(row), row)
 
-    def _reduced(self, value: Tensor, share: Tensor | None, row: RowStatistics) -> Tensor:
+    def has_memory(self) -> bool:
+        """Whether NumPy can look at all tensors."""
+        return all(_has_memory(value) for value in self._tensors())
+
+    def as_numpy(self) -> Problem:
+        """The same problem on NumPy's views of the tensors."""
+        objective = self.objective._replace(
+            class_weight=_numpy(self.objective.class_weight),
+            smoothing_prior=_numpy(self.objective.smoothing_prior),
+        )
+        return self._replace(
+            objective=objective,
+            weight=_numpy(self.weight),
+            bias=_numpy(self.bias),
+            sample_weight=_numpy(self.sample_weight),
+            normalizer=_numpy(self.normalizer),
+        )
+
+    def _tensors(self) -> tuple[Tensor | float | None, ...]:
+        objective = self.objective
+        own = self.weight, self.bias, self.sample_weight, self.normalizer
+        return objective.class_weight, objective.smoothing_prior, *own
+
+    def _reduced(self, value: Array, share: Array | None, row: RowStatistics) -> Array:
+        xp = namespace(row.table)
         if self.reduction != "none":
-            value = value.sum()
+            value = xp.sum(value)
         if share is not None:
             value = value * share
-        dtype: torch.dtype = row.rows.logits.dtype
-        return value.to(dtype)
+        return xp.astype(xp.asarray(value), row.rows.logits.dtype, copy=False)
 
-    def _share(self, row: RowStatistics) -> Tensor | None:
+    def _share(self, row: RowStatistics) -> Array | None:
         """What a mean multiplies the sum by."""
         if self.reduction != "mean":
             return None
         divisor = self.normalizer
         if divisor is None:
             divisor = self.objective.normalizer(row.rows.target, self.sample_weight)
-        divisor = torch.as_tensor(divisor, dtype=row.table.dtype, device=row.table.device)
-        share = divisor.reciprocal()
-        return share if self.empty == "nan" else torch.where(divisor == 0, 0.0, share)
+        xp = namespace(row.table)
+        divisor = xp.asarray(divisor, dtype=row.table.dtype, device=device_of(row.table))
+        share = 1 / divisor
+        return share if self.empty == "nan" else xp.where(divisor == 0, 0.0, share)
+
+
+def _has_memory(value: Tensor | float | None) -> bool:
+    if not isinstance(value, Tensor):
+        return True
+    plain = type(value) in (Tensor, torch.nn.Parameter) and value.is_cpu
+    return plain and value.dtype.itemsize >= 4 and not (value.is_neg() or value._is_zerotensor())
+
+
+def _numpy(value: Tensor | float | None) -> Array:
+    return value.detach().numpy() if isinstance(value, Tensor) else value
 
 
 def problem_of(logits: Tensor, options: Options) -> Problem:

@@ -1,29 +1,82 @@
-"""Small batches of cross entropy: one native call gives the loss and its gradient.
+"""Small batches: the gradient comes with the loss, and little Python surrounds the kernels.
 
-At a few thousand logits the passes take microseconds, and what surrounds them is what a user
-waits for. The numbers are those of the other routes.
+At a few thousand logits the passes take microseconds, and calls of torch are what a user waits
+for. Plain cross entropy with torch's options is one native call; other losses of the family run
+between the passes as NumPy arrays, whose calls cost a third of torch's. The numbers are those of
+the other routes.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from crossentropy import rows
+from crossentropy import losses, rows
+from crossentropy.losses import CrossEntropy
 from crossentropy.rows import Rows, _native
 
-from . import _autograd
+from . import _composite
 from ._options import Options
-from ._problem import problem_of
+from ._problem import Problem, problem_of
 
 LIMIT = 2**16  # logits: some 50 µs for one thread, and a gradient that nobody misses
 
 
-class Call(NamedTuple):
-    """Torch's own options, and two that need no more."""
+class Engine(Protocol):
+    """How a small call is computed."""
+
+    def evaluate(
+        self, logits: Tensor, target: Tensor, wants_gradient: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss and its gradient."""
+        ...
+
+    def problem(self, logits: Tensor) -> Problem:
+        """The same call for routes that differentiate again."""
+        ...
+
+
+def loss(logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
+    """The loss of a call that an engine takes."""
+    if not (logits.requires_grad and torch.is_grad_enabled()):
+        return engine.evaluate(logits, target, False)[0]
+    result: Tensor = _SmallLoss.apply(logits, target, engine)  # type: ignore[no-untyped-call] # torch's
+    return result
+
+
+class _SmallLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
+        value, ctx.gradient = engine.evaluate(logits, target, True)
+        ctx.save_for_backward(logits, target)
+        ctx.engine = engine
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
+        logits, target = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            problem = ctx.engine.problem(logits)
+            return _composite.gradient(logits, target, problem, upstream), None, None
+        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
+        if gradient is None:
+            gradient = ctx.engine.evaluate(logits, target, True)[1]
+        if upstream.ndim == 1:
+            return gradient * upstream.unsqueeze(1), None, None
+        if _composite.has_memory(upstream) and upstream.item() == 1:
+            return gradient, None, None
+        return gradient * upstream, None, None
+
+
+# ---- plain cross entropy ------------------------------------------------------------------------
+
+
+class Plain(NamedTuple):
+    """Cross entropy with torch's own options, and two that need no more: one native call."""
 
     weight: Tensor | None
     ignore_index: int
@@ -32,93 +85,103 @@ class Call(NamedTuple):
     temperature: float
     z_loss: float
 
+    def takes(self, input: Tensor, target: Tensor) -> bool:
+        """Whether all is plain and right; what is not, other routes check and explain."""
+        return (
+            not torch.compiler.is_compiling()
+            and input.ndim == 2
+            and input.numel() <= LIMIT
+            and input.dtype.itemsize >= 4
+            and rows.path() != "reference"
+            and _native.memory_of(input) is not None
+            and input.is_contiguous()
+            and target.dtype is torch.int64
+            and target.shape == input.shape[:1]
+            and _has_plain_memory(target)
+            and (self.weight is None or self._weighs(input))
+            and self.reduction in ("mean", "sum")
+            and 0 <= self.label_smoothing <= 1
+            and 0 < self.temperature < math.inf
+            and 0 <= self.z_loss < math.inf
+            and not _composite.transformed()
+        )
 
-def fits(input: Tensor, target: Tensor, call: Call) -> bool:
-    """Whether this route takes the call; what it does not take, the others check and explain."""
-    return (
-        not torch.compiler.is_compiling()
-        and input.ndim == 2
-        and input.numel() <= LIMIT
-        and input.dtype.itemsize >= 4
-        and rows.path() != "reference"
-        and _readable(input)
-        and target.dtype is torch.int64
-        and target.shape == input.shape[:1]
-        and _readable(target)
-        and (call.weight is None or _is_weight(call.weight, input))
-        and call.reduction in ("mean", "sum")
-        and 0 <= call.label_smoothing <= 1
-        and 0 < call.temperature < math.inf
-        and 0 <= call.z_loss < math.inf
-        and not _autograd.transformed()
-    )
+    def _weighs(self, input: Tensor) -> bool:
+        weight = self.weight
+        return (
+            weight is not None
+            and weight.dtype is input.dtype
+            and weight.shape == input.shape[1:]
+            and not weight.requires_grad
+            and _has_plain_memory(weight)
+        )
 
-
-def loss(input: Tensor, target: Tensor, call: Call) -> Tensor:
-    """The loss of a call that fits."""
-    result: Tensor = _SmallLoss.apply(input, target, call)  # type: ignore[no-untyped-call] # torch's
-    return result
-
-
-def _readable(tensor: Tensor) -> bool:
-    return _native.memory_of(tensor) is not None and tensor.is_contiguous()
-
-
-def _is_weight(weight: Tensor, input: Tensor) -> bool:
-    return (
-        weight.dtype is input.dtype
-        and weight.shape == input.shape[1:]
-        and not weight.requires_grad
-        and _readable(weight)
-    )
-
-
-class _SmallLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, call: Call) -> Tensor:
+    def evaluate(
+        self, logits: Tensor, target: Tensor, wants_gradient: bool
+    ) -> tuple[Tensor, Tensor | None]:
         value = logits.new_empty(())
-        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
-        _train(logits, target, call, value, gradient)
-        ctx.save_for_backward(logits, target)
-        ctx.call, ctx.gradient = call, gradient
-        return value
+        gradient = torch.empty_like(logits) if wants_gradient else None
+        n, classes = logits.shape
+        bad = _native.kernels.train(
+            _native.TYPES.index("float32" if logits.dtype is torch.float32 else "float64"),
+            logits.data_ptr(),
+            target.data_ptr(),
+            n,
+            classes,
+            self.ignore_index,
+            1.0 / self.temperature,
+            0 if self.weight is None else self.weight.data_ptr(),
+            self.label_smoothing,
+            self.z_loss,
+            self.reduction == "mean",
+            value.data_ptr(),
+            0 if gradient is None else gradient.data_ptr(),
+        )
+        if bad >= 0:
+            _native.raise_out_of_range(Rows(logits, target, ignore_index=self.ignore_index), bad)
+        return value, gradient
 
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
-        logits, target = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            problem = problem_of(logits, Options(**ctx.call._asdict()))
-            return _autograd.differentiable_gradient(logits, target, problem, upstream), None, None
-        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
-        if gradient is None:
-            gradient = torch.empty_like(logits)
-            _train(logits, target, ctx.call, logits.new_empty(()), gradient)
-        if _autograd.has_memory(upstream) and upstream.item() == 1:
-            return gradient, None, None
-        return gradient * upstream, None, None
+    def problem(self, logits: Tensor) -> Problem:
+        return problem_of(logits, Options(**self._asdict(), loss=CrossEntropy()))
 
 
-def _train(
-    logits: Tensor, target: Tensor, call: Call, value: Tensor, gradient: Tensor | None
-) -> None:
-    n, classes = logits.shape
-    bad = _native.kernels.train(
-        0 if logits.dtype is torch.float32 else 1,
-        logits.data_ptr(),
-        target.data_ptr(),
-        n,
-        classes,
-        1,
-        call.ignore_index,
-        0.0,
-        1.0 / call.temperature,
-        0,
-        0 if call.weight is None else call.weight.data_ptr(),
-        call.label_smoothing,
-        call.z_loss,
-        call.reduction == "mean",
-        value.data_ptr(),
-        0 if gradient is None else gradient.data_ptr(),
+def _has_plain_memory(tensor: Tensor) -> bool:
+    return type(tensor) is Tensor and tensor.is_cpu and tensor.is_contiguous() and not (
+        tensor.is_neg() or tensor._is_zerotensor()
     )
-    if bad >= 0:
-        _native.raise_out_of_range(Rows(logits, target, ignore_index=call.ignore_index), bad)
+
+
+# ---- other losses of the family -----------------------------------------------------------------
+
+
+class Family(NamedTuple):
+    """Any loss of ours with any options, on NumPy's views of the tensors."""
+
+    given: Problem
+
+    def takes(self, logits: Tensor) -> bool:
+        """Whether the batch is small, its numbers are at hand and the rule is array code."""
+        return (
+            logits.numel() <= LIMIT
+            and logits.dtype.itemsize >= 4
+            and rows.path() != "reference"
+            and _native.memory_of(logits) is not None
+            and losses.is_portable(self.given.objective.loss)
+            and self.given.has_memory()
+        )
+
+    def evaluate(
+        self, logits: Tensor, target: Tensor, wants_gradient: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        problem = self.given.as_numpy()
+        arrays = problem.rows(logits.detach().numpy(), target.numpy())
+        with np.errstate(all="ignore"):  # inf − inf and log 0 are ordinary here
+            row = rows.statistics(arrays, weighted=problem.objective.needs_weighted)
+            value, slopes = problem.evaluate(row)
+            value = torch.from_numpy(np.asarray(value))
+            if not wants_gradient:
+                return value, None
+            return value, torch.from_numpy(rows.gradient(arrays, row, slopes))
+
+    def problem(self, logits: Tensor) -> Problem:
+        return self.given

@@ -1,0 +1,45 @@
+"""The loss in plain torch operations, which autograd, transforms and compilers follow.
+
+What the faster routes fall back on: for derivatives of the gradient, under function
+transforms and forward mode, for subclasses of Tensor and where there are no kernels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from crossentropy.rows import RowStatistics, _pure
+
+from ._problem import Problem
+
+
+def loss(
+    logits: Tensor, target: Tensor, problem: Problem, argmax: bool = False
+) -> tuple[Tensor, RowStatistics]:
+    """The reduced loss, and the statistics it is made of."""
+    row = _pure.statistics(
+        problem.rows(logits, target), weighted=problem.objective.needs_weighted, argmax=argmax
+    )
+    return problem.value(row), row
+
+
+def gradient(logits: Tensor, target: Tensor, problem: Problem, upstream: Tensor) -> Tensor:
+    """The gradient in the logits, as a function that autograd can differentiate again."""
+    if not logits.requires_grad:
+        logits = logits.detach().requires_grad_()
+    value, _ = loss(logits, target, problem)
+    return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
+
+
+def transformed() -> bool:
+    """Whether function transforms or forward mode are at work, which follow nothing else."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers lie somewhere: not batched over, not lazily zero."""
+    functorch = torch._C._functorch
+    batched = functorch.is_batchedtensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
+    return not batched and not tensor._is_zerotensor()
