@@ -83,7 +83,7 @@ def _blocks(rows: Rows) -> Iterator[tuple[Any, slice, Rows]]:
 def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics:
     xp = namespace(rows.logits)
     z = _pure.adjusted(rows)
-    best = xp.reshape(xp.argmax(z, axis=1), (-1,)) if argmax else None
+    best = _pure.argmax_of(rows, z) if argmax else None
     if z is rows.logits:
         z = xp.asarray(z, copy=True)
     where = _target_entries(rows)
