@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -107,8 +107,9 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(OPTIONS, classes, st.integers(1, 5), st.lists(st.integers(1, 5), max_size=2), st.booleans())
-def test_any_options_and_shapes(options, classes, count, positions, channels_last):
+def test_any_options_and_shapes(path, options, classes, count, positions, channels_last):
     logits, target = batch(count, classes, *positions)
     if channels_last:
         logits = logits.detach().movedim(1, -1).contiguous().movedim(-1, 1).requires_grad_()
