@@ -50,10 +50,12 @@ BUILT_IN = [
 
 
 @pytest.mark.parametrize(("rule", "loss"), BUILT_IN, ids=repr)
-@pytest.mark.parametrize("grad", [False, True])
-def test_built_in_losses_by_rules(path, rule, loss, grad):
+@pytest.mark.parametrize(
+    "mode", [torch.no_grad, torch.enable_grad, torch.inference_mode], ids=lambda x: x.__name__
+)
+def test_built_in_losses_by_rules(path, rule, loss, mode):
     want = loss.loss_gradient(*TENSORS)
-    with torch.set_grad_enabled(grad):
+    with mode():
         got = rule.loss_gradient(*TENSORS)
         alone = rule.loss(*TENSORS)
     for mine, theirs in zip((*got, alone), (*want, want[0]), strict=True):
@@ -176,6 +178,11 @@ def test_names():
             lambda: ScalarRule(lambda u: u.sum()).loss(*TENSORS),
             ValueError,
             r"must return one number for each row, shape \(20,\), got torch.Size\(\[\]\)",
+        ),
+        (
+            lambda: ScalarRule(lambda u: 1.0).loss_gradient(*TENSORS),
+            ValueError,
+            "must return one number for each row.*got float",
         ),
         (
             lambda: ScalarRule(focal, lambda u: 1.0).loss_gradient(*TENSORS),

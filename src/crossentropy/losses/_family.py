@@ -12,10 +12,11 @@ from typing import ClassVar
 
 from crossentropy._arrays import Array, namespace
 from crossentropy._errors import InputError
-from crossentropy.rows import RowStatistics
+from crossentropy.rows import RowStatistics, Slopes
 
 from ._base import Loss
 from ._check import at_least
+from ._objective import Terms
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,17 @@ class Focal(Loss):
         return (u - row.log_prob) - q**self.gamma * u
 
     def slope(self, row: RowStatistics) -> Array:
-        pu, q = row.prob * _bounded(row), row.prob_rest
+        return self.terms(row).slopes.a
+
+    def terms(self, row: RowStatistics) -> Terms:
+        q, pu = row.prob_rest, row.prob * _bounded(row)
         if self.gamma >= 1:
-            return _power(q, self.gamma - 1) * (q - self.gamma * pu)
-        return q**self.gamma * (1 - self.gamma * pu / namespace(q).clip(q, min=_LEAST))
+            power = _power(q, self.gamma - 1)  # serves both; q^γ and the slope follow from it
+            focus, slope = power * q, power * (q - self.gamma * pu)
+        else:
+            focus = q**self.gamma
+            slope = focus * (1 - self.gamma * pu / namespace(q).clip(q, min=_LEAST))
+        return Terms(-focus * row.log_prob, Slopes(slope, slope))
 
     def curvature(self, row: RowStatistics) -> Array:
         p, u = row.prob, _bounded(row)

@@ -88,7 +88,9 @@ class ScalarRule(Loss):
     def terms(self, row: RowStatistics) -> Terms:
         arguments = self._arguments(row)
         if self.derivative is None:
-            value, derivatives = _by_autograd(self.function, arguments)
+            value, derivatives = _by_autograd(
+                lambda *given: self._checked(self.function(*given), row), arguments
+            )
         else:
             value, derivatives = self.function(*arguments), self.derivative(*arguments)
         parts = derivatives if isinstance(derivatives, tuple) else (derivatives,)
@@ -116,16 +118,20 @@ class ScalarRule(Loss):
         return [xp.where(ignored, b, x) for x, b in zip(arguments, even, strict=True)]
 
     def _counted(self, values: Array, row: RowStatistics) -> Array:
-        """What a function returned, checked, and 0 for ignored rows."""
+        """What a function returned, and 0 for ignored rows."""
+        values = self._checked(values, row)
+        if row.rows.ignore_index == NOTHING:
+            return values
+        return namespace(values).where(row.rows.target == row.rows.ignore_index, 0.0, values)
+
+    def _checked(self, values: Array, row: RowStatistics) -> Array:
         shape = tuple(row.rows.target.shape)
-        if tuple(getattr(values, "shape", ())) != shape:
+        if tuple(getattr(values, "shape", (None,))) != shape:
             raise InputError(
                 f"the functions of {self!r} must return one number for each row, shape {shape}, "
                 f"got {getattr(values, 'shape', type(values).__name__)}"
             )
-        if row.rows.ignore_index == NOTHING:
-            return values
-        return namespace(values).where(row.rows.target == row.rows.ignore_index, 0.0, values)
+        return values
 
 
 class _Statistic(NamedTuple):
@@ -180,6 +186,13 @@ def _by_autograd(
         )
     import torch
 
-    vjp: Any = torch.func.vjp  # works where gradients are switched off, and in a compiled graph
-    value, pull_back = vjp(function, *(x.detach() for x in arguments))
-    return value, pull_back(torch.ones_like(value))
+    if torch.compiler.is_compiling():  # which traces this, at twice the price, and not the other
+        vjp: Any = torch.func.vjp
+        value, pull_back = vjp(function, *(x.detach() for x in arguments))
+        return value, pull_back(torch.ones_like(value))
+    with torch.inference_mode(False), torch.enable_grad():
+        leaves = [x.detach().clone().requires_grad_() for x in arguments]
+        value = function(*leaves)
+        ones = torch.ones_like(value)
+        derivatives = torch.autograd.grad(value, leaves, ones, materialize_grads=True)
+    return value.detach(), derivatives

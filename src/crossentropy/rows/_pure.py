@@ -42,7 +42,7 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
             counts = (weight != 0) & ~is_target
             weighted_below = xp.sum(xp.where(counts, -weight * above, nothing), axis=1)
         sums = Sums(target_logit, shift, total, weighted_below)
-        best = xp.reshape(xp.argmax(z, axis=1), (-1,)) if argmax else None
+        best = argmax_of(rows, z) if argmax else None
         return RowStatistics(rows, table_of(rows, sums), best)
 
 
@@ -99,6 +99,13 @@ def table_of(rows: Rows, sums: Sums) -> Array:
         nll = nll + xp.where(own == 0, 0.0, own * (shift - target_logit))
         table.append(xp.where(ignored, 0.0, nll))
     return xp.stack(table)
+
+
+def argmax_of(rows: Rows, z: Array) -> Array:
+    """The class of the greatest logit of each row, 0 for ignored rows."""
+    xp = namespace(z)
+    best = xp.reshape(xp.argmax(z, axis=1), (-1,))
+    return xp.where(rows.target == rows.ignore_index, xp.zeros_like(best), best)
 
 
 class Factors(NamedTuple):

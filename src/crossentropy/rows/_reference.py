@@ -64,8 +64,8 @@ def _blocks(rows: Rows) -> Iterator[tuple[Any, slice, Rows]]:
     positions = math.prod(rest)
     size = CACHED if str(device_of(logits)) == "cpu" else LAUNCHED
     count = max(1, size // classes)  # rows in a block
-    if count >= positions:  # whole members of the batch
-        step = count // max(1, positions)
+    if count >= positions or batch == 0:  # whole members of the batch
+        step = max(1, count // max(1, positions))
         for start in range(0, max(1, batch), step):
             stop = min(start + step, batch)
             part = slice(start * positions, stop * positions)
@@ -83,7 +83,7 @@ def _blocks(rows: Rows) -> Iterator[tuple[Any, slice, Rows]]:
 def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics:
     xp = namespace(rows.logits)
     z = _pure.adjusted(rows)
-    best = xp.reshape(xp.argmax(z, axis=1), (-1,)) if argmax else None
+    best = _pure.argmax_of(rows, z) if argmax else None
     if z is rows.logits:
         z = xp.asarray(z, copy=True)
     where = _target_entries(rows)

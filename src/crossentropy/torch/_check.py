@@ -18,7 +18,7 @@ def arguments(input: Tensor, target: Tensor, options: Options) -> None:
     _torchs(input, target, options)
     numbers(options.temperature, options.softcap, options.z_loss, options.empty)
     _tensors(input, target, options)
-    if options.inplace_backward:
+    if options.inplace_backward and not _traced():
         _overwritable(input)
 
 
@@ -37,9 +37,12 @@ def numbers(temperature: float, softcap: float | None, z_loss: float, empty: str
 
 def distribution(prior: Tensor) -> None:
     """Raise where a smoothing prior is no distribution, if its numbers are at hand to look at."""
-    traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if prior.is_cpu and type(prior) is Tensor and not traced:
+    if prior.is_cpu and type(prior) is Tensor and not _traced():
         _check.distribution(prior, prior.numel(), "smoothing_prior")
+
+
+def _traced() -> bool:
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def _torchs(input: Tensor, target: Tensor, options: Options) -> None:

@@ -26,7 +26,7 @@ class CrossEntropyResult(NamedTuple):
     lse
         The logsumexp of the row, in nats, likewise.
     argmax
-        The predicted class, int64; in ignored rows too.
+        The predicted class, int64; 0 in ignored rows, which are not read.
     correct
         Whether that is the target, bool; False in ignored rows, so that accuracy is
         ``correct.sum() / (target != ignore_index).sum()``.
