@@ -10,7 +10,7 @@ from ._family import CrossEntropy, Focal, Poly, TaylorCrossEntropy
 from ._imbalance import class_balanced_weights, logit_adjustment
 from ._margins import LDAM, CosFace
 from ._objective import Objective, Terms
-from ._registry import as_loss, available, get, is_portable
+from ._registry import as_loss, available, get
 from ._robust import (
     CompSum,
     GeneralizedCrossEntropy,

@@ -27,6 +27,16 @@ except ImportError as reason:
     error = f"installed without the native extension, as where no compiler is found ({reason})"
 
 
+_CODES: dict[Any, int] = {np.dtype(name): code for code, name in enumerate(TYPES) if code != 2}
+
+
+def _code(dtype: np.dtype[Any]) -> int | None:
+    """A NumPy type as the kernels count them; bfloat16 is ml_dtypes', which need not be there."""
+    if dtype not in _CODES and str(dtype) == "bfloat16":
+        _CODES[dtype] = TYPES.index("bfloat16")
+    return _CODES.get(dtype)
+
+
 class Memory(Protocol):
     """How to address and make arrays of one library."""
 
@@ -70,7 +80,7 @@ class NumpyMemory:
         return int(array.__array_interface__["data"][0])
 
     def type_code(self, array: Any) -> int:
-        return TYPES.index(str(array.dtype))
+        return _CODES[array.dtype]
 
     def is_contiguous(self, array: Any) -> bool:
         return bool(array.flags.c_contiguous)
@@ -143,7 +153,7 @@ _torch: TorchMemory | None = None
 def memory_of(logits: Array) -> Memory | None:
     """The memory of an array that the kernels can read, or None."""
     if type(logits) is np.ndarray:
-        return _NUMPY if logits.dtype.isnative and str(logits.dtype) in TYPES else None
+        return _NUMPY if _code(logits.dtype) is not None else None
     if not is_torch(logits):
         return None
     global _torch

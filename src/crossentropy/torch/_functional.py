@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
+import torch
 from torch import Tensor
 from torch.nn import _reduction
 
@@ -164,6 +165,24 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
     >>> cross_entropy(logits, target, return_stats=True).correct
     tensor([ True, False])
     """
+    if (
+        not torch.compiler.is_compiling()
+        and loss is None
+        and sample_weight is None
+        and logit_bias is None
+        and softcap is None
+        and smoothing_prior is None
+        and normalizer is None
+        and empty == "nan"
+        and size_average is None
+        and reduce is None
+        and not (inplace_backward or return_stats)
+    ):
+        plain = _small.Plain(
+            weight, ignore_index, reduction, label_smoothing, temperature, z_loss
+        )
+        if plain.takes(input, target):
+            return _small.loss(input, target, plain)
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
     options = Options(
@@ -183,10 +202,6 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         inplace_backward=inplace_backward,
         return_stats=return_stats,
     )
-    if options.is_plain:
-        plain = _small.Plain(*options[1:5], temperature, z_loss)
-        if plain.takes(input, target):
-            return _small.loss(input, target, plain)
     _check.arguments(input, target, options)
     logits = rows_of(input)
     value, row = _autograd.loss(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from crossentropy.losses import CrossEntropy, Loss
+from crossentropy.losses import Loss
 
 
 class Options(NamedTuple):
@@ -27,18 +27,3 @@ class Options(NamedTuple):
     empty: str = "nan"
     inplace_backward: bool = False
     return_stats: bool = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is asked for but cross entropy with torch's options, T and z-loss."""
-        return (
-            type(self.loss) is CrossEntropy
-            and self.sample_weight is None
-            and self.logit_bias is None
-            and self.softcap is None
-            and self.smoothing_prior is None
-            and self.normalizer is None
-            and self.empty == "nan"
-            and not self.inplace_backward
-            and not self.return_stats
-        )

@@ -54,7 +54,7 @@ class Problem(NamedTuple):
         )
 
     def evaluate(self, row: RowStatistics) -> Evaluation:
-        """Rule and reduction; the loss is rounded to the logits' type once."""
+        """Rule and reduction, in float64: the loss is to be rounded to the logits' type once."""
         value, slopes = self.objective.terms(row, self.sample_weight)
         share = self._share(row)
         return Evaluation(
@@ -66,12 +66,16 @@ class Problem(NamedTuple):
         value = self.objective.value(row, self.sample_weight)
         return self._reduced(value, self._share(row), row)
 
-    def has_memory(self) -> bool:
-        """Whether NumPy can look at all tensors."""
-        return all(_has_memory(value) for value in self._tensors())
+    def tensors(self) -> list[Tensor]:
+        """All tensors among the options."""
+        objective, own = self.objective, (self.weight, self.bias, self.sample_weight)
+        given = objective.class_weight, objective.smoothing_prior, *own, self.normalizer
+        return [value for value in given if isinstance(value, Tensor)]
 
     def as_numpy(self) -> Problem:
         """The same problem on NumPy's views of the tensors."""
+        if not self.tensors():
+            return self
         objective = self.objective._replace(
             class_weight=_numpy(self.objective.class_weight),
             smoothing_prior=_numpy(self.objective.smoothing_prior),
@@ -84,18 +88,13 @@ class Problem(NamedTuple):
             normalizer=_numpy(self.normalizer),
         )
 
-    def _tensors(self) -> tuple[Tensor | float | None, ...]:
-        objective = self.objective
-        own = self.weight, self.bias, self.sample_weight, self.normalizer
-        return objective.class_weight, objective.smoothing_prior, *own
-
     def _reduced(self, value: Array, share: Array | None, row: RowStatistics) -> Array:
         xp = namespace(row.table)
         if self.reduction != "none":
             value = xp.sum(value)
         if share is not None:
             value = value * share
-        return xp.astype(xp.asarray(value), row.rows.logits.dtype, copy=False)
+        return value
 
     def _share(self, row: RowStatistics) -> Array | None:
         """What a mean multiplies the sum by."""
@@ -105,16 +104,8 @@ class Problem(NamedTuple):
         if divisor is None:
             divisor = self.objective.normalizer(row.rows.target, self.sample_weight)
         xp = namespace(row.table)
-        divisor = xp.asarray(divisor, dtype=row.table.dtype, device=device_of(row.table))
-        share = 1 / divisor
-        return share if self.empty == "nan" else xp.where(divisor == 0, 0.0, share)
-
-
-def _has_memory(value: Tensor | float | None) -> bool:
-    if not isinstance(value, Tensor):
-        return True
-    plain = type(value) in (Tensor, torch.nn.Parameter) and value.is_cpu
-    return plain and value.dtype.itemsize >= 4 and not (value.is_neg() or value._is_zerotensor())
+        share = 1 / xp.asarray(divisor, dtype=row.table.dtype, device=device_of(row.table))
+        return share if self.empty == "nan" else xp.where(share == xp.inf, 0.0, share)
 
 
 def _numpy(value: Tensor | float | None) -> Array:

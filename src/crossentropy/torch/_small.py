@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossentropy import losses, rows
+from crossentropy import rows
 from crossentropy.losses import CrossEntropy
-from crossentropy.rows import Rows, _native
+from crossentropy.losses._registry import is_portable
+from crossentropy.rows import Rows, RowStatistics, _native
 
 from . import _composite
 from ._options import Options
@@ -87,43 +88,32 @@ class Plain(NamedTuple):
 
     def takes(self, input: Tensor, target: Tensor) -> bool:
         """Whether all is plain and right; what is not, other routes check and explain."""
+        weight = self.weight
         return (
-            not torch.compiler.is_compiling()
-            and input.ndim == 2
+            input.ndim == 2
             and input.numel() <= LIMIT
-            and input.dtype.itemsize >= 4
-            and rows.path() != "reference"
-            and _native.memory_of(input) is not None
-            and input.is_contiguous()
+            and input.dtype in _CODES
+            and _is_plain(input)
             and target.dtype is torch.int64
             and target.shape == input.shape[:1]
-            and _has_plain_memory(target)
-            and (self.weight is None or self._weighs(input))
+            and _is_plain(target)
+            and (weight is None or _is_constant(weight, input.shape[1:], input.dtype))
             and self.reduction in ("mean", "sum")
             and 0 <= self.label_smoothing <= 1
             and 0 < self.temperature < math.inf
             and 0 <= self.z_loss < math.inf
+            and rows.path() != "reference"
             and not _composite.transformed()
-        )
-
-    def _weighs(self, input: Tensor) -> bool:
-        weight = self.weight
-        return (
-            weight is not None
-            and weight.dtype is input.dtype
-            and weight.shape == input.shape[1:]
-            and not weight.requires_grad
-            and _has_plain_memory(weight)
         )
 
     def evaluate(
         self, logits: Tensor, target: Tensor, wants_gradient: bool
     ) -> tuple[Tensor, Tensor | None]:
-        value = logits.new_empty(())
+        value = torch.empty((), dtype=logits.dtype)
         gradient = torch.empty_like(logits) if wants_gradient else None
         n, classes = logits.shape
         bad = _native.kernels.train(
-            _native.TYPES.index("float32" if logits.dtype is torch.float32 else "float64"),
+            _CODES[logits.dtype],
             logits.data_ptr(),
             target.data_ptr(),
             n,
@@ -145,17 +135,25 @@ class Plain(NamedTuple):
         return problem_of(logits, Options(**self._asdict(), loss=CrossEntropy()))
 
 
-def _has_plain_memory(tensor: Tensor) -> bool:
-    return type(tensor) is Tensor and tensor.is_cpu and tensor.is_contiguous() and not (
-        tensor.is_neg() or tensor._is_zerotensor()
-    )
+_CODES = {torch.float32: 0, torch.float64: 1}  # as `_native.TYPES`
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its numbers lie where it points, one after the other."""
+    plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu
+    return plain and tensor.is_contiguous() and not (tensor.is_neg() or tensor._is_zerotensor())
+
+
+def _is_constant(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
+    fits = tensor.dtype is dtype and tensor.shape == shape and not tensor.requires_grad
+    return fits and _is_plain(tensor)
 
 
 # ---- other losses of the family -----------------------------------------------------------------
 
 
 class Family(NamedTuple):
-    """Any loss of ours with any options, on NumPy's views of the tensors."""
+    """Any loss of ours with any options; the rule runs on NumPy's views of the statistics."""
 
     given: Problem
 
@@ -163,25 +161,29 @@ class Family(NamedTuple):
         """Whether the batch is small, its numbers are at hand and the rule is array code."""
         return (
             logits.numel() <= LIMIT
-            and logits.dtype.itemsize >= 4
+            and logits.dtype in _CODES
             and rows.path() != "reference"
-            and _native.memory_of(logits) is not None
-            and losses.is_portable(self.given.objective.loss)
-            and self.given.has_memory()
+            and _is_plain(logits)
+            and is_portable(self.given.objective.loss)
+            and all(_is_at_hand(value) for value in self.given.tensors())
         )
 
     def evaluate(
         self, logits: Tensor, target: Tensor, wants_gradient: bool
     ) -> tuple[Tensor, Tensor | None]:
+        given = self.given.rows(logits, target)
+        row = rows.statistics(given, weighted=self.given.objective.needs_weighted)
         problem = self.given.as_numpy()
-        arrays = problem.rows(logits.detach().numpy(), target.numpy())
+        seen = given._replace(target=target.numpy(), weight=problem.weight)
         with np.errstate(all="ignore"):  # inf − inf and log 0 are ordinary here
-            row = rows.statistics(arrays, weighted=problem.objective.needs_weighted)
-            value, slopes = problem.evaluate(row)
-            value = torch.from_numpy(np.asarray(value))
-            if not wants_gradient:
-                return value, None
-            return value, torch.from_numpy(rows.gradient(arrays, row, slopes))
+            value, slopes = problem.evaluate(RowStatistics(seen, row.table.numpy()))
+        loss = torch.from_numpy(np.asarray(value)).to(logits.dtype)
+        return loss, rows.gradient(given, row, slopes) if wants_gradient else None
 
     def problem(self, logits: Tensor) -> Problem:
         return self.given
+
+
+def _is_at_hand(tensor: Tensor) -> bool:
+    """Whether NumPy can look at it."""
+    return tensor.dtype in _CODES and _is_plain(tensor)
