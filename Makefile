@@ -10,12 +10,13 @@ FUZZ_SECONDS ?= 600
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 NATIVE = $(wildcard src/native/*) CMakeLists.txt
+CXX_SOURCES = $(wildcard src/native/*.cpp src/native/*.h tests/native/*.cpp)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types bench study fuzz sanitize clean
+.PHONY: help install demo test lint format types bench study fuzz sanitize aarch64 clean
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## make .venv and install the package with all its extras
 
@@ -36,12 +37,12 @@ test: lint types $(INSTALLED) ## lint, types and all tests
 lint: $(INSTALLED) ## ruff and clang-format, checking only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror src/native/*.cpp src/native/*.h
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 format: $(INSTALLED) ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i src/native/*.cpp src/native/*.h
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 types: $(INSTALLED) ## mypy, strict
 	$(BIN)/mypy
@@ -57,6 +58,9 @@ fuzz: $(INSTALLED) ## search for wrong answers and crashes, FUZZ_SECONDS long (t
 
 sanitize: $(INSTALLED) ## the kernel tests under AddressSanitizer and UBSan (two minutes)
 	.ci/sanitize
+
+aarch64: ## the kernels' own test on 64-bit ARM, under emulation
+	.ci/aarch64
 
 clean: ## remove what these targets made
 	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

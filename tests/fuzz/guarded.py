@@ -16,19 +16,19 @@ class Guarded:
     """An array that ends (or starts) where a forbidden page starts (or ends).
 
     One access beyond that edge ends the process; writes beyond the other edge are found by
-    `intact`.
+    `intact`, and so are those between edge and array, should they be some bytes `apart`.
     """
 
-    def __init__(self, shape, dtype, *, at_start=False):
+    def __init__(self, shape, dtype, *, at_start=False, apart=0):
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
         page = mmap.PAGESIZE
-        inner = (size // page + 1) * page
+        inner = ((size + apart) // page + 1) * page
         self._memory = mmap.mmap(-1, inner + page)
         self._bytes = np.frombuffer(self._memory, np.uint8)
         forbidden = 0 if at_start else inner
         first = page if at_start else 0
-        begin = page if at_start else inner - size
+        begin = page + apart if at_start else inner - size - apart
         self._outside = np.ones(self._bytes.size, bool)
         self._outside[begin : begin + size] = False
         self._outside[forbidden : forbidden + page] = False

@@ -41,6 +41,8 @@ def _of_loss(case, name, wanted):
         apart = apart + np.expand_dims(moved, 1)
     steepness = contexts.steepness(case)
     least = _least(case, steepness * contexts.share(case))
+    if case.options["loss"].scale != 1:  # what is added to a huge slope loses its last digits
+        least += terms * steepness * _MARGIN * _EPSILON["float64"]
     return (roundings + 8 * np.expand_dims(delta, 1)) * (value + steepness * apart) + least
 
 
@@ -61,7 +63,7 @@ def _least(case, steepness=1.0):
     return _LEAST[case.dtype] * max(1.0, steepness)
 
 
-_MARGIN = 1e11  # losses on cosines multiply tiny probabilities by exponentials of their margin
+_MARGIN = 1e11  # losses on cosines have slopes as steep as the exponential of their margin
 
 
 def _of_rows(case, name, wanted):

@@ -124,20 +124,33 @@ def test_function_transforms_and_second_derivatives_follow_the_value():
     assert torch.autograd.gradgradcheck(value, logits.clone().requires_grad_())
 
 
-def test_ignored_rows_count_for_nothing():
-    """Though the rule is 1 at p = 1, where its derivative is infinite."""
-    rule = ScalarRule(lambda u: 1 + (-u).sqrt())
+@pytest.mark.parametrize(
+    ("function", "of"),
+    [
+        (lambda u: 1 + (-u).sqrt(), "log_prob"),
+        (lambda margin: margin.exp() + 1, "margin"),
+        (lambda lse: 1 / lse, "lse"),
+        (lambda weighted_sum: 1 / weighted_sum, "weighted_sum"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_ignored_rows_count_for_nothing(function, of):
+    """Though their values or derivatives would be infinite."""
+    rule = ScalarRule(function, of=of)
     target = torch.tensor([0, -100, -100])
     logits = TENSORS[1][:3].clone().requires_grad_()
     objective = Objective(rule, 5, ignore_index=-100)
-    row = _pure.statistics(rows.make(logits, target, ignore_index=-100))
-    for value in (objective.value(row), objective.terms(row).value):
-        assert value[0] > 1
+    problem = rows.make(logits, target, ignore_index=-100)
+    row = _pure.statistics(problem, weighted=rule.needs_weighted)
+    terms = objective.terms(row)
+    for value in (objective.value(row), terms.value):
+        assert value[0] != 0
         np.testing.assert_array_equal(value.detach()[1:], 0)
     (gradient,) = torch.autograd.grad(objective.value(row).sum(), logits)
+    by_slopes = rows.gradient(problem._replace(logits=logits.detach()), row, terms.slopes)
+    torch.testing.assert_close(by_slopes.detach(), gradient)
     assert gradient[0].abs().min() > 0
     np.testing.assert_array_equal(gradient[1:], 0)
-    assert all(slope.isfinite().all() for slope in objective.terms(row).slopes[:2])
 
 
 def test_certain_and_impossible_rows_of_a_margin(path):

@@ -153,6 +153,30 @@ def test_compiled_for_any_number_of_rows():
         torch.testing.assert_close(compiled(logits, target), function(logits, target))
 
 
+@pytest.mark.usefixtures("_compiler")
+@pytest.mark.parametrize("path", ["native", "reference"])
+def test_compiled_for_other_types_formats_and_options(path, use):
+    use(path)
+    compiled = torch.compile(cross_entropy, fullgraph=True, backend="aot_eager")
+    target = torch.randint(0, 5, (2, 4, 3))
+    images = torch.randn(2, 5, 4, 3)
+    for logits, options in (
+        (images.bfloat16(), {"label_smoothing": 0.1}),
+        (images.contiguous(memory_format=torch.channels_last), {"softcap": 3.0}),
+        (images, {"softcap": 4.0, "temperature": 2.0}),  # other numbers are compiled again
+        (images, {"normalizer": torch.tensor(3.0), "empty": "zero"}),
+        (images, {"normalizer": 0, "empty": "zero"}),
+    ):
+        logits.requires_grad_()
+        got, want = (
+            f(logits, target, **{**options, "inplace_backward": f is compiled})
+            for f in (compiled, cross_entropy)
+        )
+        torch.testing.assert_close(got, want)
+        got, want = (torch.autograd.grad(value, logits)[0] for value in (got, want))
+        torch.testing.assert_close(got, want)
+
+
 def test_tensors_without_memory_take_the_plain_route():
     options = {"softcap": 3.0, "label_smoothing": 0.1, "return_stats": True}
     logits = torch.randn(5, 4, 2, device="meta", requires_grad=True)

@@ -129,6 +129,26 @@ def test_ignored_rows_may_hold_anything(path):
     torch.testing.assert_close(logits.grad, torch.tensor([[0.0, 0.0], [0.0, 0.0], [-0.5, 0.5]]))
 
 
+@pytest.mark.parametrize("path", ["reference"], indirect=True)
+@pytest.mark.parametrize("softcap", [None, 5.0])
+def test_so_they_may_under_transforms_and_compiled(path, softcap):
+    target = torch.tensor([-100, -100, 0])
+
+    def function(z):
+        return cross_entropy(z, target, softcap=softcap, label_smoothing=0.1, z_loss=0.1)
+
+    logits = torch.tensor([[torch.nan, 1.0], [torch.inf, 1.0], [0.0, 0.0]])
+    want = torch.func.grad(function)(logits.nan_to_num(0.0, 0.0))
+    torch.testing.assert_close(torch.func.grad(function)(logits), want)
+    assert torch.func.hessian(function)(logits).isfinite().all()
+    logits.requires_grad_()
+    torch.compiler.reset()
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    for run in (function, compiled):
+        torch.testing.assert_close(torch.autograd.grad(run(logits), logits)[0], want)
+    torch.compiler.reset()
+
+
 def test_confident_rows_keep_their_digits(path):
     """torch returns 0 for both."""
     logits = torch.tensor([[20.0, 0.0], [40.0, 0.0]])

@@ -39,6 +39,28 @@ def test_out_of_range_targets_name_row_and_range(path):
 
 OURS = {
     "temperature": ({"temperature": 0.0}, ValueError, "temperature must be a positive number"),
+    "temperature tensor": (
+        {"temperature": torch.tensor(2.0)},
+        TypeError,
+        "temperature must be a number, got a tensor; apply it to input",
+    ),
+    "softcap": ({"softcap": 0.0}, ValueError, "softcap must be a positive number, got 0.0"),
+    "empty": ({"empty": "one"}, ValueError, "empty must be 'nan' or 'zero', got 'one'"),
+    "prior shape": (
+        {"smoothing_prior": torch.ones(3) / 3},
+        ValueError,
+        r"smoothing_prior .*\(4,\), got \(3,\)",
+    ),
+    "prior": (
+        {"smoothing_prior": torch.ones(4)},
+        ValueError,
+        "smoothing_prior must be probabilities .* divide counts by their sum",
+    ),
+    "prior gradient": (
+        {"smoothing_prior": torch.full((4,), 0.25, requires_grad=True)},
+        RuntimeError,
+        "no derivative in smoothing_prior; pass smoothing_prior.detach",
+    ),
     "z_loss": ({"z_loss": -1.0}, ValueError, "z_loss must be a number of at least 0"),
     "bias shape": ({"logit_bias": torch.ones(3)}, ValueError, r"logit_bias .*\(4,\), got \(3,\)"),
     "sample weights": ({"sample_weight": torch.ones(4)}, ValueError, r"sample_weight .*\(3,\)"),
@@ -75,6 +97,15 @@ def test_class_probabilities_are_refused_not_mistaken():
         cross_entropy(LOGITS, torch.softmax(LOGITS, 1))
 
 
-def test_the_module_refuses_a_bad_loss_when_it_is_made():
-    with pytest.raises(ValueError, match="unknown loss"):
-        CrossEntropyLoss(loss="hinge")
+BAD = {
+    "loss": ({"loss": "hinge"}, "unknown loss"),
+    "softcap": ({"softcap": -1.0}, "softcap must be a positive number"),
+    "empty": ({"empty": "one"}, "empty must be"),
+    "prior": ({"smoothing_prior": torch.ones(4)}, "smoothing_prior must be probabilities"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), BAD.values(), ids=BAD)
+def test_the_module_refuses_bad_options_when_it_is_made(options, says):
+    with pytest.raises(ValueError, match=says):
+        CrossEntropyLoss(**options)

@@ -109,13 +109,7 @@ class ScalarRule(Loss):
         )
 
     def _arguments(self, row: RowStatistics) -> list[Array]:
-        """The statistics; an even bet's for ignored rows, where every rule has derivatives."""
-        arguments = [_STATISTICS[name].read(row) for name in self.of]
-        if row.rows.ignore_index == NOTHING:
-            return arguments
-        ignored, xp = row.rows.target == row.rows.ignore_index, namespace(row.table)
-        even = (_STATISTICS[name].even for name in self.of)
-        return [xp.where(ignored, b, x) for x, b in zip(arguments, even, strict=True)]
+        return [_STATISTICS[name].read(row) for name in self.of]
 
     def _counted(self, values: Array, row: RowStatistics) -> Array:
         """What a function returned, and 0 for ignored rows."""
@@ -135,10 +129,9 @@ class ScalarRule(Loss):
 
 
 class _Statistic(NamedTuple):
-    """How a rule reads a statistic, what it is for an even bet, and the slopes of f in it."""
+    """How a rule reads a statistic, and the slopes that its derivative there makes."""
 
     read: Callable[[RowStatistics], Array]
-    even: float
     slopes: Callable[[Array, RowStatistics], Slopes]
 
 
@@ -168,10 +161,10 @@ def _weighted_sum(row: RowStatistics) -> Array:
 
 
 _STATISTICS = {
-    "log_prob": _Statistic(lambda row: row.log_prob, -0.6931471805599453, _of_log_prob),
-    "margin": _Statistic(lambda row: row.margin, 0.0, _of_margin),
-    "lse": _Statistic(lambda row: row.lse, 1.0, _of_lse),
-    "weighted_sum": _Statistic(_weighted_sum, 1.0, _of_weighted_sum),
+    "log_prob": _Statistic(lambda row: row.log_prob, _of_log_prob),
+    "margin": _Statistic(lambda row: row.margin, _of_margin),
+    "lse": _Statistic(lambda row: row.lse, _of_lse),
+    "weighted_sum": _Statistic(_weighted_sum, _of_weighted_sum),
 }
 
 

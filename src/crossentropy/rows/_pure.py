@@ -15,7 +15,7 @@ import numpy as np
 
 from crossentropy._arrays import Array, device_of, is_torch, namespace, widened
 
-from ._contract import Rows, RowStatistics, Slopes
+from ._contract import NOTHING, Rows, RowStatistics, Slopes
 
 EXPONENT_LIMIT = 80.0  # exp of it, and of its negative, are ordinary float32 numbers
 
@@ -27,7 +27,7 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
         none = xp.zeros((4 + weighted, rows.target.shape[0]), dtype=_row_dtype(rows.logits))
         return RowStatistics(rows, none, xp.zeros_like(rows.target) if argmax else None)
     with quiet(rows.logits):
-        z = adjusted(rows)
+        z = adjusted(_silenced(rows))
         is_target = _target_mask(rows, z)
         nothing = xp.zeros_like(z)
         target_logit = xp.sum(xp.where(is_target, z, nothing), axis=1)
@@ -213,6 +213,15 @@ def quiet(array: Array) -> contextlib.AbstractContextManager[None]:
 def _row_dtype(logits: Array) -> Any:
     xp = namespace(logits)
     return xp.float32 if "mps" in str(device_of(logits)) else xp.float64
+
+
+def _silenced(rows: Rows) -> Rows:
+    """Zeros in ignored rows, for a derivative of 0 times the NaN that they may hold is NaN."""
+    if rows.ignore_index == NOTHING:
+        return rows
+    xp = namespace(rows.logits)
+    ignored = per_row(rows.target == rows.ignore_index, rows.logits)
+    return rows._replace(logits=xp.where(ignored, xp.zeros_like(rows.logits), rows.logits))
 
 
 def _target_mask(rows: Rows, z: Array) -> Array:

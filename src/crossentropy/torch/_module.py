@@ -95,8 +95,8 @@ return_stats
     ) -> Any:  # a Tensor, or a CrossEntropyResult with return_stats
         """Loss of a batch; `sample_weight` and `normalizer` belong to the batch."""
         options: dict[str, Any] = {name: getattr(self, name) for name in _OPTIONS}
-        batch = {"sample_weight": sample_weight, "normalizer": normalizer}
-        return cross_entropy(input, target, self.weight, **batch, **options)
+        options.update(sample_weight=sample_weight, normalizer=normalizer)
+        return cross_entropy(input, target, self.weight, **options)
 
     def extra_repr(self) -> str:
         """The options that differ from plain cross entropy."""
