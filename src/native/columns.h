@@ -317,7 +317,8 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
 template <typename T>
 inline void gradient_of_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, int64_t classes,
                               int64_t i, typename Lanes<T>::Bits target,
-                              const BatchSlopes<T>& slopes, bool weighted) {
+                              const BatchSlopes<T>& slopes, bool weighted,
+                              const Tile<T>* cap_slope) {
   using Bits = typename BitsOf<T>::type;
   const Vector<T> high = load(slopes.high + i), low = load(slopes.low + i);
   const Vector<T> a = load(slopes.a + i), entry = load(slopes.entry + i);
@@ -329,6 +330,7 @@ inline void gradient_of_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, 
     Vector<T> g = (slopes.folded ? exp<T>(x) : exp_above<T>(x, least)) * a;
     g = target == static_cast<Bits>(begin + c) ? entry : g;
     if (weighted) g -= push * weight[c];
+    if (cap_slope) g *= load(&(*cap_slope)[c][i]);
     store(&buffer[c][i], target < 0 ? zero : g);
   }
 }
@@ -341,13 +343,6 @@ inline void cap_slopes(const Rows& rows, const TileRows& tile, int64_t classes,
   for (int64_t c = 0; c < classes; ++c)
     for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
       store(&slope[c][i], tanh_slope<T>(load(&buffer[c][i]) / cap));
-}
-
-template <typename T>
-inline void times(const TileRows& tile, int64_t classes, const Tile<T>& slope, Tile<T>& buffer) {
-  for (int64_t c = 0; c < classes; ++c)
-    for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
-      store(&buffer[c][i], load(&buffer[c][i]) * load(&slope[c][i]));
 }
 
 template <typename S>
@@ -369,8 +364,8 @@ void gradient_of_columns(const Rows& rows, const Statistics& statistics, const S
       if (capped) cap_slopes<T>(rows, tile, classes, buffer, slope);
       adjust_tile<T>(rows, tile, c, classes, buffer);
       for (int64_t i = 0; i < size; i += lanes)
-        gradient_of_lanes<T>(rows, buffer, c, classes, i, target.at(i), batch, weighted);
-      if (capped) times<T>(tile, classes, slope, buffer);
+        gradient_of_lanes<T>(rows, buffer, c, classes, i, target.at(i), batch, weighted,
+                             capped ? &slope : nullptr);
       store_tile<S>(rows, tile, c, classes, buffer, static_cast<S*>(gradient.data));
     }
   }

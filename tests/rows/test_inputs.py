@@ -150,3 +150,15 @@ def test_argmax_of_bad_logits_is_where_they_are(path, classes):
     logits[3, 1] = np.nan
     got = rows.statistics(rows.make(logits, np.array([0, 0, 0, 1])), argmax=True).argmax
     np.testing.assert_array_equal(got, [3, 2, 0, 1])
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (3, 40), (3, 300), (1, 5, 3), (1, 300, 3)])
+def test_ignored_rows_get_zero_under_a_softcap_whatever_they_hold(path, shape):
+    logits = np.zeros(shape, dtype=np.float32)
+    logits[(0, 1, 0)[: len(shape)]] = np.nan
+    target = np.array([-1, 0, 1])
+    problem = rows.make(logits, target, softcap=5.0, ignore_index=-1)
+    _, gradient = both(problem, Slopes(1.0, 1.0))
+    ignored = gradient[0] if len(shape) == 2 else gradient[0, :, 0]
+    np.testing.assert_array_equal(ignored, 0)
+    assert np.isfinite(gradient).all()

@@ -190,7 +190,7 @@ _LEAST = 1e-300  # stands in for 0 where its powers are wanted
 
 def _bounded(row: RowStatistics) -> Array:
     """u, of which −1000 stands in for less: p is 0 from −746 on, and p·u never 0·∞."""
-    return namespace(row.table).clip(row.log_prob, min=-1000.0)
+    return namespace(row.table).maximum(row.log_prob, -1000.0)
 
 
 def _power(q: Array, exponent: float) -> Array:

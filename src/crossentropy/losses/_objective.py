@@ -128,7 +128,7 @@ class Objective(NamedTuple):
         weights = self.row_weights(target, sample_weight)
         if weights is not None:
             return xp.sum(weights)
-        return xp.sum(xp.astype(target != self.ignore_index, xp.float64))
+        return xp.count_nonzero(target != self.ignore_index)
 
     def terms(self, row: RowStatistics, sample_weight: Array | None = None) -> Terms:
         """Value and slopes of every row."""
