@@ -57,3 +57,10 @@ def widened(array: Array) -> Array:
     xp = namespace(array)
     short = getattr(array.dtype, "itemsize", 4) < 4
     return xp.astype(array, xp.float32) if short else array
+
+
+def clip(array: Array, *, min: float | None = None, max: float | None = None) -> Array:
+    """The standard's clip, by the method where there is one: the wrappers take ten times longer."""
+    if type(array) is np.ndarray or is_torch(array):
+        return array.clip(min=min, max=max)
+    return namespace(array).clip(array, min=min, max=max)

@@ -50,13 +50,13 @@ inline Totals apply_rule(const Rows& rows, Type type, const Training& training,
 }
 
 // The loss; the gradient goes to `out` unless that is null. No more memory than 8 numbers a row.
-inline double evaluate(const Kernels& kernels, Type type, const Rows& rows, const Training& training,
-                    void* out) {
+inline double evaluate(const Kernels& kernels, Type type, const Rows& rows,
+                       const Training& training, void* out) {
   const int64_t n = rows.count();
   const std::unique_ptr<double[]> table(new double[static_cast<size_t>(7 * n)]);
   double* at = table.get();
   const bool smoothed = training.smoothing != 0;
-  const Statistics given = {at,         at + n, at + 2 * n, at + 3 * n, smoothed ? at + 4 * n : nullptr,
+  const Statistics given = {at,     at + n, at + 2 * n, at + 3 * n, smoothed ? at + 4 * n : nullptr,
                             nullptr};
   kernels.statistics[type](rows, given, 0, n);
   double *a = at + 5 * n, *b = at + 6 * n;

@@ -42,7 +42,8 @@ def test_statistics_of_every_row(path, dtype, shape, reduction):
     logits, target = batch(*shape, dtype=dtype)
     result = cross_entropy(logits, target, reduction=reduction, return_stats=True)
     assert isinstance(result, CrossEntropyResult)
-    assert torch.equal(result.loss, cross_entropy(logits, target, reduction=reduction))
+    alone = cross_entropy(logits, target, reduction=reduction)
+    torch.testing.assert_close(result.loss, alone, rtol=3 * torch.finfo(dtype).eps, atol=0)
     assert_stats(result, expected(logits, target), dtype)
     result.loss.sum().backward()
     assert logits.grad is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from crossentropy._arrays import Array, namespace
+from crossentropy._arrays import Array, clip
 from crossentropy._errors import InputError
 from crossentropy.rows import RowStatistics, Slopes
 
@@ -77,7 +77,7 @@ class Focal(Loss):
     def value(self, row: RowStatistics) -> Array:
         u, q = _bounded(row), row.prob_rest
         if self.gamma % 1:  # whose derivatives are not finite where q is 0, and u is 0 as well
-            q = namespace(q).clip(q, min=_LEAST)
+            q = clip(q, min=_LEAST)
         # the first term is 0 unless u is −∞ or nearly so, and q is 1 there
         return (u - row.log_prob) - q**self.gamma * u
 
@@ -91,12 +91,12 @@ class Focal(Loss):
             focus, slope = power * q, power * (q - self.gamma * pu)
         else:
             focus = q**self.gamma
-            slope = focus * (1 - self.gamma * pu / namespace(q).clip(q, min=_LEAST))
+            slope = focus * (1 - self.gamma * pu / clip(q, min=_LEAST))
         return Terms(-focus * row.log_prob, Slopes(slope, slope))
 
     def curvature(self, row: RowStatistics) -> Array:
         p, u = row.prob, _bounded(row)
-        q = namespace(p).clip(row.prob_rest, min=_LEAST)  # in every Hessian times q²
+        q = clip(row.prob_rest, min=_LEAST)  # in every Hessian times q²
         inner = 2 + u - (self.gamma - 1) * p * u / q
         return self.gamma * p * q ** (self.gamma - 1) * inner
 
@@ -190,7 +190,7 @@ _LEAST = 1e-300  # stands in for 0 where its powers are wanted
 
 def _bounded(row: RowStatistics) -> Array:
     """u, of which −1000 stands in for less: p is 0 from −746 on, and p·u never 0·∞."""
-    return namespace(row.table).maximum(row.log_prob, -1000.0)
+    return clip(row.log_prob, min=-1000.0)
 
 
 def _power(q: Array, exponent: float) -> Array:

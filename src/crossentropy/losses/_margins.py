@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from crossentropy._arrays import Array, device_of, namespace
+from crossentropy._arrays import Array, clip, device_of, namespace
 from crossentropy._errors import InputError
 from crossentropy.rows import RowStatistics, Slopes
 
@@ -160,7 +160,7 @@ class LDAM(_MarginLoss):
 def _softplus(x: Array) -> Array:
     """log(1 + e^x); beyond 500 it is x, and e^x soon no number."""
     xp = namespace(x)
-    return xp.log1p(xp.exp(xp.clip(x, max=500.0))) + xp.clip(x - 500.0, min=0.0)
+    return xp.log1p(xp.exp(clip(x, max=500.0))) + clip(x - 500.0, min=0.0)
 
 
 def _slope(row: RowStatistics, shift: Array) -> Array:

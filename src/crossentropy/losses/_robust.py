@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from crossentropy._arrays import Array, namespace
+from crossentropy._arrays import Array, clip, namespace
 from crossentropy.rows import RowStatistics, Slopes
 
 from ._base import Loss, by_row
@@ -96,7 +96,7 @@ class TruncatedGeneralizedCrossEntropy(Loss):
 
     def value(self, row: RowStatistics) -> Array:
         least = math.log(self.k) if self.k else -math.inf
-        return _deformed(namespace(row.table).clip(row.log_prob, min=least), self.q)
+        return _deformed(clip(row.log_prob, min=least), self.q)
 
     def slope(self, row: RowStatistics) -> Array:
         slope = _exponential(row.log_prob, self.q)
@@ -306,8 +306,7 @@ class NormalizedCrossEntropy(Loss):
     @staticmethod
     def _parts(row: RowStatistics) -> tuple[Array, Array]:
         """N and D, bounded where they are infinite; of two classes or more D > 1."""
-        xp = namespace(row.table)
-        return xp.clip(-row.log_prob, max=_MOST), xp.clip(row.weighted_nll, min=1.0, max=_MOST)
+        return clip(-row.log_prob, max=_MOST), clip(row.weighted_nll, min=1.0, max=_MOST)
 
 
 def active_passive(alpha: float = 1.0, beta: float = 1.0, passive: Loss | None = None) -> Sum:
@@ -356,7 +355,7 @@ def _deformed(u: Array, q: float) -> Array:
     if q > 0:
         return xp.expm1(q * u) * (-1 / q)
     exponent = q * u
-    value = xp.expm1(xp.clip(exponent, max=_LOG_MOST)) * (-1 / q)
+    value = xp.expm1(clip(exponent, max=_LOG_MOST)) * (-1 / q)
     return xp.where(exponent > _LOG_MOST, math.inf, value)
 
 
@@ -365,4 +364,4 @@ def _exponential(u: Array, q: float) -> Array | float:
     if q == 0:
         return 1.0
     xp = namespace(u)
-    return xp.exp(q * u if q > 0 else xp.clip(q * u, max=_LOG_MOST))
+    return xp.exp(q * u if q > 0 else clip(q * u, max=_LOG_MOST))

@@ -178,9 +178,7 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         and reduce is None
         and not (inplace_backward or return_stats)
     ):
-        plain = _small.Plain(
-            weight, ignore_index, reduction, label_smoothing, temperature, z_loss
-        )
+        plain = _small.Plain(weight, ignore_index, reduction, label_smoothing, temperature, z_loss)
         if plain.takes(input, target):
             return _small.loss(input, target, plain)
     if size_average is not None or reduce is not None:

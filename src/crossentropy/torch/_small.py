@@ -66,8 +66,9 @@ class _SmallLoss(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
         if gradient is None:
             gradient = ctx.engine.evaluate(logits, target, True)[1]
-        if upstream.ndim == 1:
-            return gradient * upstream.unsqueeze(1), None, None
+        if upstream.ndim == 1:  # a loss by row
+            by_row = upstream.reshape(logits.shape[0], 1, *logits.shape[2:])
+            return gradient * by_row, None, None
         if _composite.has_memory(upstream) and upstream.item() == 1:
             return gradient, None, None
         return gradient * upstream, None, None
@@ -99,6 +100,7 @@ class Plain(NamedTuple):
             and _is_plain(target)
             and (weight is None or _is_constant(weight, input.shape[1:], input.dtype))
             and self.reduction in ("mean", "sum")
+            and not any(isinstance(number, Tensor) for number in self[3:])
             and 0 <= self.label_smoothing <= 1
             and 0 < self.temperature < math.inf
             and 0 <= self.z_loss < math.inf
