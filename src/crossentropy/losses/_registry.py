@@ -12,6 +12,7 @@ from crossentropy._errors import InputError, closest
 
 from . import _family, _margins, _robust
 from ._base import Loss
+from ._objective import Rule
 from ._scalar_rule import ScalarRule
 from ._sum import Sum
 
@@ -103,7 +104,7 @@ def as_loss(loss: Loss | str | Callable[[Any], Any] | None) -> Loss:
     )
 
 
-def is_portable(loss: Loss) -> bool:
+def is_portable(loss: Rule) -> bool:
     """Whether a loss is one of ours, or a sum of them, and so runs on any library's arrays."""
     if isinstance(loss, Sum):
         return all(is_portable(part) for _, part in loss.parts)

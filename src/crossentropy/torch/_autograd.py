@@ -38,7 +38,8 @@ def loss(
         return _composite.loss(logits, target, problem, argmax)
     if torch.compiler.is_compiling():
         native = logits.is_cpu and rows.path() != "reference"
-        return (_operators if native else _composite).loss(logits, target, problem, argmax)
+        route = _operators.loss if native else _composite.loss
+        return route(logits, target, problem, argmax)
     small = _small.Family(problem)
     if not (argmax or inplace) and small.takes(logits):
         return _small.loss(logits, target, small), None
@@ -72,7 +73,8 @@ class _RowLoss(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(logits, target, table)
         ctx.problem, ctx.slopes, ctx.inplace = problem, evaluation.slopes, inplace
-        return evaluation.loss
+        loss: Tensor = evaluation.loss
+        return loss
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:

@@ -211,4 +211,4 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
     )
     if reduction == "none":
         value = value.reshape(target.shape)
-    return result_of(value, row, target) if return_stats else value
+    return value if row is None or not return_stats else result_of(value, row, target)
