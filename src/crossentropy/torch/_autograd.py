@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from crossentropy import rows
-from crossentropy.rows import RowStatistics, _pure
+from crossentropy._arrays import Array
+from crossentropy.rows import RowStatistics, Slopes, _pure
 
-from . import _composite, _operators, _small
+from . import _composite, _numpy, _operators, _small
 from ._problem import Evaluation, Problem
 
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -40,12 +42,12 @@ def loss(
         native = logits.is_cpu and rows.path() != "reference"
         route = _operators.loss if native else _composite.loss
         return route(logits, target, problem, argmax)
-    small = _small.Family(problem)
-    if not (argmax or inplace) and small.takes(logits):
+    by_numpy, small = _numpy.takes(problem, logits), _small.Family(problem)
+    if by_numpy and small.takes(logits) and not (argmax or inplace):
         return _small.loss(logits, target, small), None
     weighted, threads = problem.objective.needs_weighted, torch.get_num_threads()
     row = rows.statistics(problem.rows(logits, target, threads), weighted=weighted, argmax=argmax)
-    evaluation = problem.evaluate(row)
+    evaluation = _numpy.evaluate(problem, row) if by_numpy else problem.evaluate(row)
     evaluation = evaluation._replace(loss=evaluation.loss.to(logits.dtype))
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return evaluation.loss, row
@@ -84,13 +86,23 @@ class _RowLoss(torch.autograd.Function):
         logits, target, table = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _composite.gradient(logits, target, ctx.problem, upstream), *nothing
-        slopes = ctx.slopes.scaled(upstream.to(table.dtype))
         problem = ctx.problem.rows(logits, target, torch.get_num_threads())
         row = RowStatistics(problem, table)
         if not _composite.has_memory(upstream):
+            slopes = _as_tensors(ctx.slopes).scaled(upstream.to(table.dtype))
             return _pure.gradient(problem, row, slopes), *nothing
+        slopes = ctx.slopes.scaled(_like(ctx.slopes, upstream.to(table.dtype)))
         if not ctx.inplace:
             return rows.gradient(problem, row, slopes), *nothing
         gradient = rows.gradient(problem, row, slopes, out=logits.detach())
         torch.autograd.graph.increment_version(gradient)  # for whoever else saved the logits
         return gradient, *nothing
+
+
+def _as_tensors(slopes: Slopes) -> Slopes:
+    return Slopes(*(None if s is None else torch.as_tensor(s) for s in slopes))
+
+
+def _like(slopes: Slopes, factor: Tensor) -> Array:
+    """A factor of the slopes' library."""
+    return factor.numpy() if any(isinstance(s, np.ndarray | np.generic) for s in slopes) else factor

@@ -11,16 +11,14 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from crossentropy import rows
 from crossentropy.losses import CrossEntropy
-from crossentropy.losses._registry import is_portable
-from crossentropy.rows import Rows, RowStatistics, _native
+from crossentropy.rows import Rows, _native
 
-from . import _composite
+from . import _composite, _numpy
 from ._options import Options
 from ._problem import Problem, problem_of
 
@@ -94,10 +92,10 @@ class Plain(NamedTuple):
             input.ndim == 2
             and input.numel() <= LIMIT
             and input.dtype in _CODES
-            and _is_plain(input)
+            and _numpy.is_plain(input)
             and target.dtype is torch.int64
             and target.shape == input.shape[:1]
-            and _is_plain(target)
+            and _numpy.is_plain(target)
             and (weight is None or _is_constant(weight, input.shape[1:], input.dtype))
             and self.reduction in ("mean", "sum")
             and not any(isinstance(number, Tensor) for number in self[3:])
@@ -140,52 +138,31 @@ class Plain(NamedTuple):
 _CODES = {torch.float32: 0, torch.float64: 1}  # as `_native.TYPES`
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    """Whether its numbers lie where it points, one after the other."""
-    plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu
-    return plain and tensor.is_contiguous() and not (tensor.is_neg() or tensor._is_zerotensor())
-
-
 def _is_constant(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
     fits = tensor.dtype is dtype and tensor.shape == shape and not tensor.requires_grad
-    return fits and _is_plain(tensor)
+    return fits and _numpy.is_plain(tensor)
 
 
 # ---- other losses of the family -----------------------------------------------------------------
 
 
 class Family(NamedTuple):
-    """Any loss of ours with any options; the rule runs on NumPy's views of the statistics."""
+    """Any loss of ours with any options."""
 
     given: Problem
 
     def takes(self, logits: Tensor) -> bool:
-        """Whether the batch is small, its numbers are at hand and the rule is array code."""
-        return (
-            logits.numel() <= LIMIT
-            and logits.dtype in _CODES
-            and rows.path() != "reference"
-            and _is_plain(logits)
-            and is_portable(self.given.objective.loss)
-            and all(_is_at_hand(value) for value in self.given.tensors())
-        )
+        """Whether the batch is small; `_numpy.takes` says what else must hold."""
+        return logits.numel() <= LIMIT and logits.dtype in _CODES
 
     def evaluate(
         self, logits: Tensor, target: Tensor, wants_gradient: bool
     ) -> tuple[Tensor, Tensor | None]:
         given = self.given.rows(logits, target)
         row = rows.statistics(given, weighted=self.given.objective.needs_weighted)
-        problem = self.given.as_numpy()
-        seen = given._replace(target=target.numpy(), weight=problem.weight)
-        with np.errstate(all="ignore"):  # inf − inf and log 0 are ordinary here
-            value, slopes = problem.evaluate(RowStatistics(seen, row.table.numpy()))
-        loss = torch.from_numpy(np.asarray(value)).to(logits.dtype)
-        return loss, rows.gradient(given, row, slopes) if wants_gradient else None
+        value, slopes = _numpy.evaluate(self.given, row)
+        gradient = rows.gradient(given, row, slopes) if wants_gradient else None
+        return value.to(logits.dtype), gradient
 
     def problem(self, logits: Tensor) -> Problem:
         return self.given
-
-
-def _is_at_hand(tensor: Tensor) -> bool:
-    """Whether NumPy can look at it."""
-    return tensor.dtype in _CODES and _is_plain(tensor)
