@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from crossentropy import rows
 from crossentropy.torch import cross_entropy
 
 from ._harness import Run
@@ -67,9 +68,15 @@ def in_place(logits: Tensor, target: Tensor) -> Run:
     return run
 
 
-def has_option(name: str) -> bool:
-    """Whether `cross_entropy` takes an option."""
-    return name in inspect.signature(cross_entropy).parameters
+@contextlib.contextmanager
+def path(name: str) -> Iterator[None]:
+    """Take a path for a while."""
+    before = rows.path()
+    rows.use(name)
+    try:
+        yield
+    finally:
+        rows.use(before)
 
 
 def compiled(loss: Loss = functional.cross_entropy) -> Loss:

@@ -23,4 +23,4 @@ class Effort(NamedTuple):
     quick: bool = False
 
 
-QUICK = Effort(seconds=0.1, least=3, quick=True)
+QUICK = Effort(seconds=0.06, least=3, quick=True)

@@ -28,6 +28,9 @@ def interleaved(
 ) -> dict[str, float]:
     """Median seconds of each candidate, all run in turn.
 
+    Before it is timed a candidate runs once more, so that it meets caches and threads as it
+    leaves them itself: threads of the candidate before may go on spinning for milliseconds.
+
     Parameters
     ----------
     candidates
@@ -37,17 +40,22 @@ def interleaved(
     clock
         Tells the seconds.
     """
-    for run in candidates.values():  # warms up
-        run()
-    once = {name: _time(run, 1, clock) for name, run in candidates.items()}
+    once = {name: _first_time(run, clock) for name, run in candidates.items()}
     batch = {name: max(1, int(_BATCH_SECONDS / max(t, 1e-9))) for name, t in once.items()}
-    a_round = sum(t * batch[name] for name, t in once.items())
+    a_round = sum(t * (1 + batch[name]) for name, t in once.items())
     rounds = max(effort.least, int(effort.seconds * len(once) / max(a_round, 1e-9)))
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(min(rounds, _MOST_ROUNDS)):
         for name, run in candidates.items():
+            run()
             times[name].append(_time(run, batch[name], clock))
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _first_time(run: Run, clock: Callable[[], float]) -> float:
+    """Of a candidate that has warmed up, and was not disturbed."""
+    run()
+    return min(_time(run, 1, clock) for _ in range(3))
 
 
 def _time(run: Run, batch: int, clock: Callable[[], float]) -> float:

@@ -18,6 +18,7 @@ def machine() -> dict[str, str]:
 
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "load before": _load(),  # what else runs here disturbs the figures
         "threads": str(torch.get_num_threads()),
         "rows": f"{rows.path()} of {', '.join(rows.available_paths())}",
         "python": platform.python_version(),
@@ -33,6 +34,10 @@ def _processor() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def _version(package: str) -> str:

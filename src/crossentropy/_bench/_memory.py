@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from crossentropy import rows
 
-from ._cases import WIDE, Loss, batch, has_option, in_place, ours, size, training
+from ._cases import WIDE, Loss, batch, in_place, ours, size, training
 from ._effort import Effort
 from ._harness import Run, peak_bytes
 from ._tables import Figure, Table
@@ -38,7 +38,7 @@ def _measurements(effort: Effort) -> dict[str, Callable[[], float]]:
         return plain
     return {
         **plain,
-        **({"ours, in place": _peak_in_place} if has_option("inplace_backward") else {}),
+        "ours, in place": _peak_in_place,
         **{
             f"{name}, bfloat16": functools.partial(peak, loss, torch.bfloat16)
             for name, loss in peers.items()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 from torch.nn import functional
 
-from crossentropy import rows
-
-from ._cases import WIDE, batch, compiled, ours, size, training
+from ._cases import MIDDLE, WIDE, batch, compiled, ours, path, size, training
 from ._effort import Effort
 from ._harness import interleaved
 from ._memory import peak
@@ -18,15 +15,13 @@ from ._tables import Figure, Table, at_most
 
 def tables(effort: Effort) -> Iterator[Table]:
     """One table."""
+    shape = MIDDLE if effort.quick else WIDE
     with path("reference"):
-        median = _median(effort)
-    peaks = {
-        "ours": peak(ours(), path="reference"),
-        "eager": peak(functional.cross_entropy),
-    }
+        median = _median(shape, effort)
+    peaks = {} if effort.quick else _peaks()
     bounds = {"ours": at_most(1.3), "ours, compiled": at_most(1.3)}
     yield Table(
-        f"The reference path at {size(WIDE)}, float32, forward + backward, on this CPU",
+        f"The reference path at {size(shape)}, float32, forward + backward, on this CPU",
         ["loss", "time / compiled F.cross_entropy", "peak memory / logits"],
         [
             (name, [Figure(seconds / median["compiled"], bounds.get(name)), _peak(peaks, name)])
@@ -36,19 +31,8 @@ def tables(effort: Effort) -> Iterator[Table]:
     )
 
 
-@contextlib.contextmanager
-def path(name: str) -> Iterator[None]:
-    """Take a path for a while."""
-    before = rows.path()
-    rows.use(name)
-    try:
-        yield
-    finally:
-        rows.use(before)
-
-
-def _median(effort: Effort) -> dict[str, float]:
-    logits, target = batch(WIDE)
+def _median(shape: tuple[int, ...], effort: Effort) -> dict[str, float]:
+    logits, target = batch(shape)
     runs = {
         "ours": training(ours(), logits, target),
         "eager": training(functional.cross_entropy, logits, target),
@@ -56,6 +40,10 @@ def _median(effort: Effort) -> dict[str, float]:
     }
     runs["ours, compiled"] = training(compiled(ours()), logits, target)
     return interleaved(runs, effort)
+
+
+def _peaks() -> dict[str, float]:
+    return {"ours": peak(ours(), path="reference"), "eager": peak(functional.cross_entropy)}
 
 
 def _peak(peaks: dict[str, float], name: str) -> Figure:

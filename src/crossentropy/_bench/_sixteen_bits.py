@@ -17,7 +17,7 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 def tables(effort: Effort) -> Iterator[Table]:
     """One table."""
-    shapes = (WIDE,) if effort.quick else (MIDDLE, WIDE)
+    shapes = (MIDDLE,) if effort.quick else (MIDDLE, WIDE)
     yield Table(
         "16 bits, forward + backward",
         ["N × C", *(f"{name}: {ratio}" for name in _DTYPES for ratio in _RATIOS)],

@@ -14,7 +14,6 @@ from ._cases import (
     WIDE,
     batch,
     compiled,
-    has_option,
     in_place,
     jax_training,
     ours,
@@ -54,7 +53,7 @@ _CASES: dict[tuple[int, ...], _Targets] = {
     (256, 262144): _WIDE,
     SEGMENTATION: _Targets(6),
 }
-_QUICK = ((64, 10), FLAT, MIDDLE, WIDE)
+_QUICK = (FLAT, WIDE)
 
 
 def tables(effort: Effort) -> Iterator[Table]:
@@ -95,7 +94,7 @@ def _runs(shape: tuple[int, ...], targets: _Targets) -> dict[str, Run]:
         "eager": training(functional.cross_entropy, logits, target),
         "compiled": training(compiled(), logits, target),
     }
-    if targets.in_place is not None and has_option("inplace_backward"):
+    if targets.in_place is not None:
         runs["in place"] = in_place(logits, target)
     jax = jax_training(logits, target)
     return runs if jax is None else runs | {"jax": jax}
