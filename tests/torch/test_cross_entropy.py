@@ -277,3 +277,25 @@ def test_deprecated_reductions_warn_as_torchs():
     with pytest.warns(UserWarning, match="reduction"):
         got = cross_entropy(logits, target, size_average=False)
     assert got == cross_entropy(logits, target, reduction="sum")
+
+
+def test_an_upstream_of_zero_silences_a_row_whose_gradient_overflows(path):
+    logits = torch.tensor([[-300.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    value = cross_entropy(logits, torch.zeros(2).long(), loss=losses.CompSum(0.0), reduction="none")
+    (gradient,) = torch.autograd.grad(value, logits, torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(gradient[0], torch.zeros(2))
+    assert (gradient[1] != 0).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": torch.linspace(1, 2, 5).double()}])
+def test_small_batches_keep_their_graph_and_give_a_gradient_of_their_own(path, options):
+    logits, target = batch(6, 5)
+    value = cross_entropy(logits, target, **options)
+    (first,) = torch.autograd.grad(value, logits, retain_graph=True)
+    kept = first.clone()
+    first.zero_()  # the caller's own
+    (second,) = torch.autograd.grad(value, logits, torch.tensor(3.0).double(), retain_graph=True)
+    torch.testing.assert_close(second, 3 * kept)
+    (third,) = torch.autograd.grad(value, logits, create_graph=True)
+    torch.testing.assert_close(third, kept)
+    assert third.requires_grad

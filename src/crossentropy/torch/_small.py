@@ -64,9 +64,6 @@ class _SmallLoss(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
         if gradient is None:
             gradient = ctx.engine.evaluate(logits, target, True)[1]
-        if upstream.ndim == 1:  # a loss by row
-            by_row = upstream.reshape(logits.shape[0], 1, *logits.shape[2:])
-            return gradient * by_row, None, None
         if _composite.has_memory(upstream) and upstream.item() == 1:
             return gradient, None, None
         return gradient * upstream, None, None
@@ -152,8 +149,12 @@ class Family(NamedTuple):
     given: Problem
 
     def takes(self, logits: Tensor) -> bool:
-        """Whether the batch is small; `_numpy.takes` says what else must hold."""
-        return logits.numel() <= LIMIT and logits.dtype in _CODES
+        """Whether the batch is small; `_numpy.takes` says what else must hold.
+
+        Not by row: an upstream of 0 is to silence a row whose gradient overflows.
+        """
+        reduced = self.given.reduction != "none"
+        return reduced and logits.numel() <= LIMIT and logits.dtype in _CODES
 
     def evaluate(
         self, logits: Tensor, target: Tensor, wants_gradient: bool
