@@ -15,6 +15,7 @@ from crossentropy._compare._candidates import available
 from crossentropy._compare._result import _plain
 from crossentropy._compare._statistics import Difference
 from crossentropy._compare._verdict import choose_winner, code, verdict
+from crossentropy.losses import Focal, ReverseCrossEntropy
 
 from .conftest import QUICK, a_study
 
@@ -113,6 +114,16 @@ def test_the_code_runs(iris, name, corrected, long_tail):
     assert says_how == (
         (shifting and corrected) or (name == "cross_entropy_corrected" and long_tail is not None)
     )
+
+
+def test_the_code_of_a_sum_imports_its_parts(iris):
+    both = 0.5 * Focal(1.5) + ReverseCrossEntropy()
+    study = a_study(*iris, losses=[both])
+    lines = code(study, study.candidates[-1].name)
+    X, y = torch.randn(9, 4), torch.arange(9) % 3
+    names = {"model": nn.Linear(4, 3), "X": X, "y": y}
+    exec(lines, names)
+    assert names["model"].weight.grad is not None
 
 
 def test_generalized_cross_entropy_withstands_noise(digits):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from crossentropy import losses
+
 from ._candidates import BASELINE, Candidate
 from ._plan import CORRECTED, Study
 from ._rows import Row, difference_between, is_identity
@@ -43,8 +45,8 @@ def code(study: Study, winner: str | None) -> str:
     candidate = next(c for c in study.candidates if name in (c.name, c.name + CORRECTED))
     corrections = _corrections(study, candidate) if name.endswith(CORRECTED) else []
     call = candidate.arguments
-    imports = [f for f in ("class_balanced_weights", "logit_adjustment") if f"{f}(" in call]
-    imports += [type(candidate.loss).__name__] if "loss=" in call and "(" in call else []
+    called = dict.fromkeys(re.findall(r"(\w+)\(", call))
+    imports = [name for name in called if name in losses.__all__]
     lines = [f"from crossentropy.losses import {', '.join(imports)}"] if imports else []
     lines += ["from crossentropy.torch import CrossEntropyLoss", ""]
     if "counts" in call or any("counts" in line for line in corrections):
