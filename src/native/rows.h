@@ -290,7 +290,7 @@ inline void emit_streaming(const T* buffer, T* to, int64_t size) {
   int64_t j = head < size ? head : size;
   std::memcpy(to, buffer, static_cast<size_t>(j) * sizeof(T));
   for (; j + lanes <= size; j += lanes) stream(to + j, load(buffer + j));
-  if (j < size) store_part(to + j, load(buffer + j), size - j);
+  std::memcpy(to + j, buffer + j, static_cast<size_t>(size - j) * sizeof(T));
 }
 inline void emit_streaming(const float* buffer, BFloat16* to, int64_t size) {
   emit(buffer, to, size);
