@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from crossentropy import rows
-from crossentropy._arrays import Array
 from crossentropy.rows import RowStatistics, Slopes, _pure
 
 from . import _composite, _numpy, _operators, _small
@@ -91,7 +90,7 @@ class _RowLoss(torch.autograd.Function):
         if not _composite.has_memory(upstream):
             slopes = _as_tensors(ctx.slopes).scaled(upstream.to(table.dtype))
             return _pure.gradient(problem, row, slopes), *nothing
-        slopes = ctx.slopes.scaled(_like(ctx.slopes, upstream.to(table.dtype)))
+        slopes = _scaled(ctx.slopes, upstream.to(table.dtype))
         if not ctx.inplace:
             return rows.gradient(problem, row, slopes), *nothing
         gradient = rows.gradient(problem, row, slopes, out=logits.detach())
@@ -103,6 +102,9 @@ def _as_tensors(slopes: Slopes) -> Slopes:
     return Slopes(*(None if s is None else torch.as_tensor(s) for s in slopes))
 
 
-def _like(slopes: Slopes, factor: Tensor) -> Array:
-    """A factor of the slopes' library."""
-    return factor.numpy() if any(isinstance(s, np.ndarray | np.generic) for s in slopes) else factor
+def _scaled(slopes: Slopes, factor: Tensor) -> Slopes:
+    """Times a factor, in the slopes' library."""
+    if not any(isinstance(slope, np.ndarray | np.generic) for slope in slopes):
+        return slopes.scaled(factor)
+    with np.errstate(all="ignore"):  # inf · 0 is ordinary here
+        return slopes.scaled(factor.numpy())
