@@ -280,11 +280,13 @@ inline void emit(const Compute<S>* buffer, S* to, int64_t size) {
   if (j < size) Element<S>::write_part(to + j, load(buffer + j), size - j);
 }
 
-// Past the caches from the first aligned address on.
+// Past the caches from the first aligned address on, if there is one: a caller's memory need not be
+// aligned even to its elements.
 template <typename T>
 inline void emit_streaming(const T* buffer, T* to, int64_t size) {
   constexpr int64_t lanes = Lanes<T>::count;
   const auto misaligned = reinterpret_cast<uintptr_t>(to) % sizeof(Vector<T>);
+  if (misaligned % sizeof(T) != 0) return emit(buffer, to, size);
   const int64_t head =
       misaligned ? static_cast<int64_t>((sizeof(Vector<T>) - misaligned) / sizeof(T)) : 0;
   int64_t j = head < size ? head : size;
