@@ -1,6 +1,9 @@
 // What both layouts of the row kernels share: how a logit is read, and how a batch of rows goes
-// from sums to statistics.
+// from sums to statistics. <math.h>, not <cmath>: its functions are no templates or inline
+// overloads that a linker could share between levels.
 #pragma once
+
+#include <math.h>
 
 #include "element.h"
 #include "kernels.h"

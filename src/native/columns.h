@@ -6,8 +6,6 @@
 // Included by level.cpp only; see vector.h for why everything is static.
 #pragma once
 
-#include <math.h>
-
 #include "blocks.h"
 
 namespace {
@@ -207,7 +205,7 @@ struct TileTarget {
 template <typename T>
 struct TileSums {
   alignas(64) T max[kBatch], own[kBatch], reference[kBatch], best[kBatch];
-  alignas(64) T sum[kBatch], weighted[kBatch], index[kBatch];
+  alignas(64) T sum[kBatch], weighted[kBatch];
 };
 
 template <typename T>

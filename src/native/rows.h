@@ -5,11 +5,8 @@
 // loop whatever the row's length, target, type or options. Rows are read from memory once; while a
 // block is worked on, the next one is fetched.
 //
-// Included by level.cpp only; see vector.h for why everything is static. <math.h>, not <cmath>: its
-// functions are no templates or inline overloads that a linker could share between levels.
+// Included by level.cpp only; see vector.h for why everything is static.
 #pragma once
-
-#include <math.h>
 
 #include "blocks.h"
 

@@ -3,7 +3,6 @@
 // with the rule in array code between them; it saves the calls.
 #pragma once
 
-#include <cmath>
 #include <memory>
 
 #include "kernels.h"
@@ -15,7 +14,7 @@ struct Training {
   bool mean;  // divide by the weights' sum
 };
 
-// Slopes of every row in units of its share; returns the sum of losses and of weights.
+// Over all rows that count.
 struct Totals {
   double loss = 0.0, weight = 0.0;
 };
@@ -26,6 +25,7 @@ inline double class_weight(const Rows& rows, Type type, int64_t y) {
                           : static_cast<double>(static_cast<const float*>(rows.weight)[y]);
 }
 
+// Writes the slopes of every row, undivided; c is the same for all.
 inline Totals apply_rule(const Rows& rows, Type type, const Training& training,
                          const Statistics& given, double* a, double* b) {
   Totals totals;
@@ -49,7 +49,7 @@ inline Totals apply_rule(const Rows& rows, Type type, const Training& training,
   return totals;
 }
 
-// The loss; the gradient goes to `out` unless that is null. No more memory than 8 numbers a row.
+// The loss; the gradient goes to `out` unless that is null. It holds 7 numbers a row meanwhile.
 inline double evaluate(const Kernels& kernels, Type type, const Rows& rows,
                        const Training& training, void* out) {
   const int64_t n = rows.count();

@@ -207,7 +207,7 @@ class Loss(ABC):
         row = call.statistics()
         slopes = call.objective.terms(row, call.sample_weight).slopes
         hessian = self.hessian(row, call.residual(row)) * self.scale**2
-        weights = call.objective.row_weights(call.rows.target, call.sample_weight)
+        weights = call.objective.row_weights(row, call.sample_weight)
         if weights is not None:
             hessian = hessian * by_row(weights, row)
         gradient = rows.gradient(call.rows, row, slopes, out=gradient_out)

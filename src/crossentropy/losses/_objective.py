@@ -110,22 +110,21 @@ class Objective(NamedTuple):
             )
         return weight
 
-    def row_weights(self, target: Array, sample_weight: Array | None = None) -> Array | None:
+    def row_weights(self, row: RowStatistics, sample_weight: Array | None = None) -> Array | None:
         """ω_y times the row's own weight, 0 for ignored rows: (N,) float64, None for all ones."""
-        if self.class_weight is None and sample_weight is None:
-            return None
-        xp = namespace(target)
-        weights = self._class_weights(target)
-        own = _float64(sample_weight, target, xp)
-        if weights is None or own is None:
-            weights = own if weights is None else weights
-            return xp.where(target == self.ignore_index, 0.0, weights)
-        return weights * own
+        by_class, own = self._factors(row, sample_weight)
+        if own is None:
+            return by_class
+        if by_class is not None:
+            return by_class * own
+        target = row.rows.target
+        return namespace(target).where(target == self.ignore_index, 0.0, own)
 
-    def normalizer(self, target: Array, sample_weight: Array | None = None) -> Array:
+    def normalizer(self, row: RowStatistics, sample_weight: Array | None = None) -> Array:
         """What a mean divides by: the weights' sum, or the number of rows that count."""
+        target = row.rows.target
         xp = namespace(target)
-        weights = self.row_weights(target, sample_weight)
+        weights = self.row_weights(row, sample_weight)
         if weights is not None:
             return xp.sum(weights)
         return xp.count_nonzero(target != self.ignore_index)
@@ -179,16 +178,6 @@ class Objective(NamedTuple):
         """What multiplies −Σ w log p."""
         uniform = self.smoothing_prior is None
         return self.label_smoothing / self.classes if uniform else self.label_smoothing
-
-    def _class_weights(self, target: Array) -> Array | None:
-        """ω_y of every row, 0 for ignored rows."""
-        if self.class_weight is None:
-            return None
-        xp = namespace(target)
-        ignored = target == self.ignore_index
-        weights = _float64(self.class_weight, target, xp)
-        picked = xp.take(weights, xp.where(ignored, xp.zeros_like(target), target), axis=0)
-        return xp.where(ignored, 0.0, picked)
 
 
 def _float64(values: Array | None, like: Array, xp: Any) -> Array | None:

@@ -156,9 +156,15 @@ def memory_of(logits: Array) -> Memory | None:
         return _NUMPY if _code(logits.dtype) is not None else None
     if not is_torch(logits):
         return None
+    memory = torch_memory()
+    return memory if memory.readable(logits) else None
+
+
+def torch_memory() -> TorchMemory:
+    """The memory of tensors, where torch is imported."""
     global _torch
     _torch = _torch or TorchMemory(sys.modules["torch"])
-    return _torch if _torch.readable(logits) else None
+    return _torch
 
 
 def statistics(

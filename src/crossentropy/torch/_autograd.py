@@ -47,7 +47,6 @@ def loss(
     weighted, threads = problem.objective.needs_weighted, torch.get_num_threads()
     row = rows.statistics(problem.rows(logits, target, threads), weighted=weighted, argmax=argmax)
     evaluation = _numpy.evaluate(problem, row) if by_numpy else problem.evaluate(row)
-    evaluation = evaluation._replace(loss=evaluation.loss.to(logits.dtype))
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return evaluation.loss, row
     arguments = logits, target, row.table, evaluation, problem, inplace and not _saved_by_hooks()

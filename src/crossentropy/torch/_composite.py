@@ -22,7 +22,7 @@ def loss(
     row = _pure.statistics(
         problem.rows(logits, target), weighted=problem.objective.needs_weighted, argmax=argmax
     )
-    return problem.value(row).to(logits.dtype), row
+    return problem.value(row), row
 
 
 def gradient(logits: Tensor, target: Tensor, problem: Problem, upstream: Tensor) -> Tensor:

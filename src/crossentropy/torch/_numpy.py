@@ -16,7 +16,7 @@ from crossentropy.rows import RowStatistics, _native
 
 from ._problem import Evaluation, Problem
 
-_NUMPYS = (torch.float32, torch.float64)
+TYPES = (torch.float32, torch.float64)  # that NumPy and the small route share
 
 
 def takes(problem: Problem, logits: Tensor) -> bool:
@@ -25,14 +25,13 @@ def takes(problem: Problem, logits: Tensor) -> bool:
         rows.path() != "reference"
         and _native.memory_of(logits) is not None
         and is_portable(problem.objective.loss)
-        and all(is_plain(value) and value.dtype in _NUMPYS for value in problem.tensors())
+        and all(is_plain(value) and value.dtype in TYPES for value in problem.tensors())
     )
 
 
 def is_plain(tensor: Tensor) -> bool:
     """Whether its numbers lie where it points, one after the other."""
-    plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu
-    return plain and tensor.is_contiguous() and not (tensor.is_neg() or tensor._is_zerotensor())
+    return _native.torch_memory().has_memory(tensor) and tensor.is_contiguous()
 
 
 def evaluate(problem: Problem, row: RowStatistics) -> Evaluation:
@@ -40,5 +39,6 @@ def evaluate(problem: Problem, row: RowStatistics) -> Evaluation:
     viewed = problem.as_numpy()
     seen = row.rows._replace(target=row.rows.target.numpy(), weight=viewed.weight)
     with np.errstate(all="ignore"):  # inf − inf and log 0 are ordinary here
-        value, slopes = viewed.evaluate(RowStatistics(seen, row.table.numpy()))
-    return Evaluation(torch.from_numpy(np.asarray(value)), slopes)
+        value, slopes = viewed.unrounded(RowStatistics(seen, row.table.numpy()))
+    loss = torch.from_numpy(np.asarray(value))
+    return Evaluation(loss.to(row.rows.logits.dtype), slopes)

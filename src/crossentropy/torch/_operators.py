@@ -27,7 +27,6 @@ def loss(
     table, best = row_statistics(logits.detach(), target, *read, weighted, argmax)
     row = RowStatistics(problem.rows(logits, target), table, best if argmax else None)
     value, slopes = problem.evaluate(row)
-    value = value.to(logits.dtype)
     zero = torch.zeros_like(table[0].sum() if value.ndim == 0 else table[0])
     a, b, c = (None if slope is None else zero + slope for slope in slopes)
     return attach(logits, target, table, value, a, b, c, *read), row

@@ -53,17 +53,23 @@ class Problem(NamedTuple):
         )
 
     def evaluate(self, row: RowStatistics) -> Evaluation:
-        """Rule and reduction, in float64: the loss is to be rounded to the logits' type once."""
+        """Rule and reduction; the loss is rounded to the logits' type once."""
+        loss, slopes = self.unrounded(row)
+        return Evaluation(loss.to(row.rows.logits.dtype), slopes)
+
+    def unrounded(self, row: RowStatistics) -> Evaluation:
+        """Rule and reduction in float64, in the library of the statistics."""
         value, slopes = self.objective.terms(row, self.sample_weight)
         share = self._share(row)
         return Evaluation(
             self._reduced(value, share, row), slopes if share is None else slopes.scaled(share)
         )
 
-    def value(self, row: RowStatistics) -> Array:
-        """The loss alone, in operations that autograd follows."""
+    def value(self, row: RowStatistics) -> Tensor:
+        """The loss alone, rounded, in operations that autograd follows."""
         value = self.objective.value(row, self.sample_weight)
-        return self._reduced(value, self._share(row), row)
+        loss: Tensor = self._reduced(value, self._share(row), row)
+        return loss.to(row.rows.logits.dtype)
 
     def tensors(self) -> list[Tensor]:
         """All tensors among the options."""
@@ -101,10 +107,11 @@ class Problem(NamedTuple):
             return None
         divisor = self.normalizer
         if divisor is None:
-            divisor = self.objective.normalizer(row.rows.target, self.sample_weight)
+            divisor = self.objective.normalizer(row, self.sample_weight)
         xp = namespace(row.table)
-        share = 1 / xp.asarray(divisor, dtype=row.table.dtype, device=device_of(row.table))
-        return share if self.empty == "nan" else xp.where(share == xp.inf, 0.0, share)
+        divisor = xp.asarray(divisor, dtype=row.table.dtype, device=device_of(row.table))
+        share = 1 / divisor
+        return share if self.empty == "nan" else xp.where(divisor == 0, 0.0, share)
 
 
 def _numpy(value: Tensor | float | None) -> Array:

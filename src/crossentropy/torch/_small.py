@@ -88,7 +88,7 @@ class Plain(NamedTuple):
         return (
             input.ndim == 2
             and input.numel() <= LIMIT
-            and input.dtype in _CODES
+            and input.dtype in _numpy.TYPES
             and _numpy.is_plain(input)
             and target.dtype is torch.int64
             and target.shape == input.shape[:1]
@@ -110,7 +110,7 @@ class Plain(NamedTuple):
         gradient = torch.empty_like(logits) if wants_gradient else None
         n, classes = logits.shape
         bad = _native.kernels.train(
-            _CODES[logits.dtype],
+            _native.torch_memory().type_code(logits),
             logits.data_ptr(),
             target.data_ptr(),
             n,
@@ -132,9 +132,6 @@ class Plain(NamedTuple):
         return problem_of(logits, Options(**self._asdict(), loss=CrossEntropy()))
 
 
-_CODES = {torch.float32: 0, torch.float64: 1}  # as `_native.TYPES`
-
-
 def _is_constant(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
     fits = tensor.dtype is dtype and tensor.shape == shape and not tensor.requires_grad
     return fits and _numpy.is_plain(tensor)
@@ -154,7 +151,7 @@ class Family(NamedTuple):
         Not by row: an upstream of 0 is to silence a row whose gradient overflows.
         """
         reduced = self.given.reduction != "none"
-        return reduced and logits.numel() <= LIMIT and logits.dtype in _CODES
+        return reduced and logits.numel() <= LIMIT and logits.dtype in _numpy.TYPES
 
     def evaluate(
         self, logits: Tensor, target: Tensor, wants_gradient: bool
@@ -163,7 +160,7 @@ class Family(NamedTuple):
         row = rows.statistics(given, weighted=self.given.objective.needs_weighted)
         value, slopes = _numpy.evaluate(self.given, row)
         gradient = rows.gradient(given, row, slopes) if wants_gradient else None
-        return value.to(logits.dtype), gradient
+        return value, gradient
 
     def problem(self, logits: Tensor) -> Problem:
         return self.given
