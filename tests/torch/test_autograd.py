@@ -1,5 +1,10 @@
 """Every route from value to derivative: eager, transformed, compiled, of any order."""
 
+import math
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -139,6 +144,22 @@ def test_compiled_by_inductor_alone_and_around_transforms(path, use):
     torch.testing.assert_close(gradient_of(compiled, logits), want)
     gradient = torch.compile(torch.func.grad(function), fullgraph=True)
     torch.testing.assert_close(gradient(logits.detach()), want)
+
+
+@pytest.mark.parametrize("path", ["", "reference"])
+def test_the_first_call_of_a_process_may_be_a_compiled_one(path):
+    code = """
+import torch
+from crossentropy.torch import cross_entropy
+compiled = torch.compile(cross_entropy, fullgraph=True, backend="aot_eager")
+print(compiled(torch.zeros(2, 4), torch.tensor([0, 1]), loss="focal").item())
+"""
+    environment = {**os.environ, "CROSSENTROPY_ROWS": path}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert abs(float(run.stdout) - (3 / 4) ** 2 * math.log(4)) < 1e-6
 
 
 @pytest.mark.usefixtures("_compiler")

@@ -48,7 +48,7 @@ def gradient(
         return out
     with _pure.quiet(rows.logits):
         for where, part, block in _blocks(rows):
-            table = RowStatistics(block, statistics.table[:, part])
+            table = RowStatistics(block, _pure.constant(statistics.table[:, part]))
             _block_gradient(block, table, Slopes(*(_part(s, part) for s in slopes)), out[where])
     return out
 
@@ -148,4 +148,5 @@ def _target_entries(rows: Rows) -> tuple[Any, ...]:
 
 
 def _part(slope: Any, part: slice) -> Any:
-    return slope[part] if getattr(slope, "ndim", 0) else slope
+    """A block's part of a slope; what is written to memory has no derivative."""
+    return _pure.constant(slope[part] if getattr(slope, "ndim", 0) else slope)

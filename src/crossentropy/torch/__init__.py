@@ -8,6 +8,9 @@ from crossentropy._optional import require
 
 require("torch", "torch")  # first: without torch this is the error to see
 
+# here, since the first call may be a compiled one, and a compiler follows no import
+import array_api_compat.torch  # noqa: E402, F401
+
 from ._functional import cross_entropy  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
 from ._result import CrossEntropyResult  # noqa: E402
