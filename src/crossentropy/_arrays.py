@@ -60,7 +60,10 @@ def widened(array: Array) -> Array:
 
 
 def clip(array: Array, *, min: float | None = None, max: float | None = None) -> Array:
-    """The standard's clip, by the method where there is one: the wrappers take ten times longer."""
+    """The standard's clip, by the method where there is one.
+
+    The wrappers take ten times longer, and look at bounds that a compiler knows by name only.
+    """
     if type(array) is np.ndarray or is_torch(array):
         return array.clip(min=min, max=max)
     return namespace(array).clip(array, min=min, max=max)

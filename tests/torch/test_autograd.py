@@ -163,7 +163,10 @@ print(compiled(torch.zeros(2, 4), torch.tensor([0, 1]), loss="focal").item())
 
 
 @pytest.mark.usefixtures("_compiler")
-def test_compiled_for_any_number_of_rows():
+@pytest.mark.parametrize("path", ["native", "reference"])
+def test_compiled_for_any_number_of_rows(path, use):
+    use(path)
+
     def function(z, y):
         return cross_entropy(z, y, loss="focal", label_smoothing=0.1)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crossentropy._arrays import Array, device_of, is_torch, namespace, widened
+from crossentropy._arrays import Array, clip, device_of, is_torch, namespace, widened
 
 from ._contract import NOTHING, Rows, RowStatistics, Slopes
 
@@ -33,7 +33,7 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
         target_logit = xp.sum(xp.where(is_target, z, nothing), axis=1)
         # bounded before the maximum, so that a compiler takes both sweeps over a row in one go
         rest = xp.where(is_target, -xp.inf, constant(z))
-        shift = xp.max(xp.clip(rest, lowest(z)), axis=1)
+        shift = xp.max(clip(rest, min=lowest(z)), axis=1)
         above = z - xp.expand_dims(shift, axis=1)
         total = xp.sum(_bounded_exp(above), axis=1) - _bounded_exp(target_logit - shift)
         weighted_below = None
@@ -127,7 +127,8 @@ def factors_of(rows: Rows, statistics: RowStatistics, slopes: Slopes) -> Factors
     exponent = statistics.lse - xp.log(xp.abs(a))
     high = xp.astype(exponent, single, copy=False)
     low = exponent - xp.astype(high, exponent.dtype, copy=False)
-    low = xp.clip(xp.where(xp.isnan(low), 0.0, low), -EXPONENT_LIMIT, EXPONENT_LIMIT)
+    low = xp.where(xp.isnan(low), 0.0, low)
+    low = clip(low, min=-EXPONENT_LIMIT, max=EXPONENT_LIMIT)
     scale = xp.where(a < 0, -xp.exp(-low), xp.exp(-low))
     # from 1 − p, never from a·p − b, which cancels
     entry = -b * statistics.prob_rest + xp.where(a == b, 0.0, (a - b) * statistics.prob)
@@ -178,7 +179,7 @@ def of_target(values: Array, rows: Rows) -> Array:
     xp = namespace(values)
     if values.shape[0] == 0:
         return xp.zeros(rows.target.shape, dtype=values.dtype, device=device_of(values))
-    return xp.take(values, xp.clip(rows.target, 0, values.shape[0] - 1), axis=0)
+    return xp.take(values, clip(rows.target, min=0, max=values.shape[0] - 1), axis=0)
 
 
 def out_of_range(rows: Rows) -> Array:

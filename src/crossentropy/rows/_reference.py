@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from crossentropy._arrays import Array, device_of, is_torch, namespace
+from crossentropy._arrays import Array, clip, device_of, is_torch, namespace
 
 from . import _pure
 from ._contract import Rows, RowStatistics, Slopes
@@ -89,7 +89,7 @@ def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics
     where = _target_entries(rows)
     target_logit = z[where]
     z[where] = -xp.inf
-    shift = xp.clip(xp.max(z, axis=1), _pure.lowest(z))
+    shift = clip(xp.max(z, axis=1), min=_pure.lowest(z))
     z -= _pure.per_row(shift, z)
     weighted_below = None
     if weighted:
@@ -139,7 +139,7 @@ def _target_entries(rows: Rows) -> tuple[Any, ...]:
     xp = namespace(rows.target)
     place = device_of(rows.target)
     batch, classes, *rest = rows.logits.shape
-    target = xp.clip(rows.target, 0, classes - 1)
+    target = clip(rows.target, min=0, max=classes - 1)
     if not rest:
         return xp.arange(batch, device=place), target
     members = xp.reshape(xp.arange(batch, device=place), (-1, 1))
