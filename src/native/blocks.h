@@ -108,49 +108,56 @@ struct BatchSlopes {
 
   void take(const Rows& rows, const Statistics& statistics, const Slopes& slopes, int64_t begin,
             int64_t size) {
-    alignas(64) double slope[kBatch], b[kBatch], lse[kBatch];
-    copy(slopes.a, rows.scale, begin, size, slope);
-    copy(slopes.b, rows.scale, begin, size, b);
-    std::memcpy(lse, statistics.lse + begin, sizeof(double) * static_cast<size_t>(size));
-    for (int64_t k = 0; k < size; ++k) {
-      const double q = statistics.prob_rest[begin + k], p = statistics.prob[begin + k];
+    const Numbers zero{};
+    auto extreme = zero != zero;
+    for (int64_t k = 0; k < size; k += Lanes<double>::count) {
+      const int64_t i = begin + k, part = size - k;
+      const Numbers slope = read(slopes.a, i, part) * rows.scale;
+      const Numbers b = read(slopes.b, i, part) * rows.scale;
+      const Numbers p = read(statistics.prob + i, part), q = read(statistics.prob_rest + i, part);
       // from 1 - p, never from a p - b, which cancels
-      const double shared = slope[k] == b[k] ? 0.0 : (slope[k] - b[k]) * p;
-      entry[k] = static_cast<T>(shared - b[k] * q);
-    }
-    if (slopes.c.data != nullptr) {
-      copy(slopes.c, rows.scale, begin, size, b);
-      for (int64_t k = 0; k < size; ++k) c[k] = static_cast<T>(b[k]);
+      narrow(entry + k, (slope == b ? zero : (slope - b) * p) - b * q);
+      if (slopes.c.data != nullptr) narrow(c + k, read(slopes.c, i, part) * rows.scale);
+      // high + low, since at a row offset of 1e4 a float L costs 5e-4 of every probability
+      const Numbers lse = read(statistics.lse + i, part), rest = lse - narrow(high + k, lse);
+      narrow(low + k, rest == rest ? rest : zero);  // inf - inf where L is infinite
+      narrow(a + k, slope);
+      const Numbers steepness = magnitude<double>(slope);
+      extreme |= (steepness > kSteep) | ((steepness < 1 / kSteep) & (steepness > 0.0));
     }
     folded = false;
-    for (int64_t k = 0; k < size; ++k) folded |= is_extreme(slope[k]);
-    if (folded) fold(size, slope, lse);
-    // high + low, since at a row offset of 1e4 a float L costs 5e-4 of every probability
-    for (int64_t k = 0; k < size; ++k) {
-      high[k] = static_cast<T>(lse[k]);
-      const double rest = lse[k] - static_cast<double>(high[k]);
-      low[k] = static_cast<T>(rest == rest ? rest : 0.0);  // inf - inf where L is infinite
-      a[k] = static_cast<T>(slope[k]);
-    }
+    for (int64_t k = 0; k < Lanes<double>::count; ++k) folded |= extreme[k] != 0;
+    if (folded) fold(rows, statistics, slopes, begin, size);
   }
 
  private:
-  static void copy(const Coefficient& from, double scale, int64_t begin, int64_t size, double* to) {
-    if (from.stride == 0)
-      for (int64_t k = 0; k < size; ++k) to[k] = from.data[0] * scale;
-    else
-      for (int64_t k = 0; k < size; ++k) to[k] = from.data[begin + k] * scale;
+  using Numbers = Vector<double>;
+  static constexpr double kSteep = 1e30;
+
+  static Numbers read(const double* from, int64_t count) {
+    return count >= Lanes<double>::count ? load(from) : load_part(from, count, 0.0);
   }
-  static bool is_extreme(double slope) {
-    const double size = slope < 0 ? -slope : slope;
-    return size > 1e30 || (size < 1e-30 && size > 0);
+  static Numbers read(const Coefficient& from, int64_t i, int64_t count) {
+    return from.stride == 0 ? broadcast(from.data[0]) : read(from.data + i, count);
+  }
+  // Returns what is left of the numbers.
+  static Numbers narrow(T* to, Numbers v) {
+    typedef T Narrow __attribute__((vector_size(Lanes<double>::count * sizeof(T))));
+    const Narrow stored = __builtin_convertvector(v, Narrow);
+    std::memcpy(to, &stored, sizeof stored);
+    return __builtin_convertvector(stored, Numbers);
   }
   // A huge or tiny slope goes into the exponent, so that inf * 0 never arises.
-  static void fold(int64_t size, double* slope, double* lse) {
+  void fold(const Rows& rows, const Statistics& statistics, const Slopes& slopes, int64_t begin,
+            int64_t size) {
     for (int64_t k = 0; k < size; ++k) {
-      if (!is_extreme(slope[k])) continue;
-      lse[k] -= ::log(::fabs(slope[k]));
-      slope[k] = slope[k] < 0 ? -1.0 : 1.0;
+      const double slope = slopes.a[begin + k] * rows.scale, steepness = ::fabs(slope);
+      if (!(steepness > kSteep || (steepness < 1 / kSteep && steepness > 0))) continue;
+      const double lse = statistics.lse[begin + k] - ::log(steepness);
+      high[k] = static_cast<T>(lse);
+      const double rest = lse - static_cast<double>(high[k]);
+      low[k] = static_cast<T>(rest == rest ? rest : 0.0);
+      a[k] = slope < 0 ? static_cast<T>(-1) : static_cast<T>(1);
     }
   }
 };

@@ -37,19 +37,45 @@ inline Vector<T> interleave(Vector<T> a, Vector<T> b, int from, Indices<I...>) {
                    : __builtin_shufflevector(a, b, ((I % 2) * lanes + I / 2 + lanes / 2)...);
 }
 
-// A square of vectors, by log2(lanes) perfect shuffles.
+// a0 a2 ... b0 b2 ..., or what lies between.
+template <typename T, int... I>
+inline Vector<T> every_other(Vector<T> a, Vector<T> b, int from, Indices<I...>) {
+  return from == 0 ? __builtin_shufflevector(a, b, (2 * I)...)
+                   : __builtin_shufflevector(a, b, (2 * I + 1)...);
+}
+
+// Lane by lane of C vectors into the order of memory, by log2(C) perfect shuffles: a transposed
+// square where C is the number of lanes, and adjacent rows of C classes where it is less.
+template <typename T, int C>
+inline void zip(Vector<T>* vectors) {
+  using All = typename IndicesTo<Lanes<T>::count>::type;
+  for (int stage = 1; stage < C; stage *= 2) {
+    Vector<T> next[C];
+    for (int k = 0; k < C / 2; ++k) {
+      next[2 * k] = interleave<T>(vectors[k], vectors[k + C / 2], 0, All{});
+      next[2 * k + 1] = interleave<T>(vectors[k], vectors[k + C / 2], 1, All{});
+    }
+    for (int k = 0; k < C; ++k) vectors[k] = next[k];
+  }
+}
+
+// What zip undoes.
+template <typename T, int C>
+inline void unzip(Vector<T>* vectors) {
+  using All = typename IndicesTo<Lanes<T>::count>::type;
+  for (int stage = 1; stage < C; stage *= 2) {
+    Vector<T> next[C];
+    for (int k = 0; k < C / 2; ++k) {
+      next[k] = every_other<T>(vectors[2 * k], vectors[2 * k + 1], 0, All{});
+      next[k + C / 2] = every_other<T>(vectors[2 * k], vectors[2 * k + 1], 1, All{});
+    }
+    for (int k = 0; k < C; ++k) vectors[k] = next[k];
+  }
+}
+
 template <typename T>
 inline void transpose(Vector<T>* square) {
-  constexpr int lanes = Lanes<T>::count;
-  using All = typename IndicesTo<lanes>::type;
-  for (int stage = 1; stage < lanes; stage *= 2) {
-    Vector<T> next[lanes];
-    for (int k = 0; k < lanes / 2; ++k) {
-      next[2 * k] = interleave<T>(square[k], square[k + lanes / 2], 0, All{});
-      next[2 * k + 1] = interleave<T>(square[k], square[k + lanes / 2], 1, All{});
-    }
-    for (int k = 0; k < lanes; ++k) square[k] = next[k];
-  }
+  zip<T, Lanes<T>::count>(square);
 }
 
 // ---- tiles --------------------------------------------------------------------------------------
@@ -96,6 +122,42 @@ inline void load_transposed(const Rows& rows, const TileRows& tile, int64_t begi
   }
 }
 
+// Rows that fill whole vectors: C of them hold as many rows as there are lanes.
+template <typename S, int C>
+inline void load_dense(const S* from, int64_t size, Tile<Compute<S>>& buffer) {
+  using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count;
+  for (int64_t i = 0; i < size; i += lanes) {
+    Vector<T> some[C];
+    for (int k = 0; k < C; ++k) {
+      const int64_t at = i * C + k * lanes, part = size * C - at;
+      some[k] = part >= lanes ? Element<S>::read(from + at)
+                : part > 0    ? Element<S>::read_part(from + at, part, static_cast<T>(0))
+                              : Vector<T>{};
+    }
+    unzip<T, C>(some);
+    for (int k = 0; k < C; ++k) store(&buffer[k][i], some[k]);
+  }
+}
+
+template <typename S, int C>
+inline void store_dense(const Tile<Compute<S>>& buffer, int64_t size, S* to) {
+  using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count;
+  for (int64_t i = 0; i < size; i += lanes) {
+    Vector<T> some[C];
+    for (int k = 0; k < C; ++k) some[k] = load(&buffer[k][i]);
+    zip<T, C>(some);
+    for (int k = 0; k < C; ++k) {
+      const int64_t at = i * C + k * lanes, part = size * C - at;
+      if (part >= lanes)
+        Element<S>::write(to + at, some[k]);
+      else if (part > 0)
+        Element<S>::write_part(to + at, some[k], part);
+    }
+  }
+}
+
 template <typename S>
 inline void load_planes(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
                         Tile<Compute<S>>& buffer) {
@@ -118,10 +180,12 @@ inline void load_planes(const Rows& rows, const TileRows& tile, int64_t begin, i
 template <typename S>
 inline void load_tile(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
                       Tile<Compute<S>>& buffer) {
-  if (rows.inner == 1)
-    load_transposed<S>(rows, tile, begin, classes, buffer);
-  else
-    load_planes<S>(rows, tile, begin, classes, buffer);
+  const S* from = static_cast<const S*>(rows.logits) + tile.first;
+  if (rows.inner > 1) return load_planes<S>(rows, tile, begin, classes, buffer);
+  if (rows.classes == 2) return load_dense<S, 2>(from, tile.size, buffer);
+  if (rows.classes == 4) return load_dense<S, 4>(from, tile.size, buffer);
+  if (rows.classes == 8) return load_dense<S, 8>(from, tile.size, buffer);
+  load_transposed<S>(rows, tile, begin, classes, buffer);
 }
 
 template <typename T>
@@ -167,9 +231,19 @@ inline void store_transposed(const Rows& rows, const TileRows& tile, int64_t beg
 }
 
 template <typename S>
+inline void store_rows(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
+                       const Tile<Compute<S>>& buffer, S* gradient) {
+  S* to = gradient + tile.first;
+  if (rows.classes == 2) return store_dense<S, 2>(buffer, tile.size, to);
+  if (rows.classes == 4) return store_dense<S, 4>(buffer, tile.size, to);
+  if (rows.classes == 8) return store_dense<S, 8>(buffer, tile.size, to);
+  store_transposed<S>(rows, tile, begin, classes, buffer, gradient);
+}
+
+template <typename S>
 inline void store_tile(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
                        const Tile<Compute<S>>& buffer, S* gradient) {
-  if (rows.inner == 1) return store_transposed<S>(rows, tile, begin, classes, buffer, gradient);
+  if (rows.inner == 1) return store_rows<S>(rows, tile, begin, classes, buffer, gradient);
   constexpr int64_t lanes = Lanes<Compute<S>>::count;
   S* to = gradient + tile.first + begin * tile.stride;
   for (int64_t c = 0; c < classes; ++c, to += tile.stride) {
@@ -184,12 +258,16 @@ template <typename T>
 struct TileTarget {
   using Bits = typename BitsOf<T>::type;
   alignas(64) Bits of[kBatch];
+  bool some_ignored;
 
   TileTarget(const Rows& rows, const TileRows& tile) {
+    int64_t ignored = 0;
     for (int64_t k = 0; k < tile.size; ++k) {
       const int64_t y = rows.target[tile.begin + k];
+      ignored |= y == rows.ignore_index;
       of[k] = static_cast<Bits>(y == rows.ignore_index ? -1 : y);
     }
+    some_ignored = ignored != 0;
     for (int64_t k = tile.size; k < kBatch; ++k) of[k] = -1;
   }
   typename Lanes<T>::Bits at(int64_t i) const {
@@ -209,11 +287,35 @@ struct TileSums {
 };
 
 template <typename T>
+inline void begin_batch(const Rows& rows, const TileSums<T>& sums, int64_t i, Batch& batch) {
+  for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
+    batch.max[k] = static_cast<double>(sums.max[k]);
+    batch.sum[k] = static_cast<double>(sums.sum[k]);
+  }
+  if (rows.weight == nullptr) return;
+  for (int64_t k = i; k < i + Lanes<T>::count; ++k)
+    batch.weighted[k] = static_cast<double>(sums.weighted[k]);
+}
+
+template <typename T>
+inline void add_to_batch(const Rows& rows, const TileSums<T>& sums, int64_t i, Batch& batch) {
+  for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
+    const double max = static_cast<double>(sums.max[k]), sum = static_cast<double>(sums.sum[k]);
+    if (max > batch.max[k]) {
+      batch.sum[k] = batch.sum[k] * ::exp(batch.max[k] - max) + sum;
+      batch.max[k] = max;
+    } else {
+      batch.sum[k] += max == -kInfinity ? sum : sum * ::exp(max - batch.max[k]);
+    }
+    if (rows.weight) batch.weighted[k] += static_cast<double>(sums.weighted[k]);
+  }
+}
+
+template <typename T>
 inline void reduce_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin, int64_t classes,
                          int64_t i, typename Lanes<T>::Bits target, Batch& batch,
                          TileSums<T>& sums) {
   using Bits = typename BitsOf<T>::type;
-  constexpr int64_t lanes = Lanes<T>::count;
   const Vector<T> lowest = broadcast(static_cast<T>(-kInfinity)), zero{};
   Vector<T> max = lowest, own = load(sums.own + i);
   for (int64_t c = 0; c < classes; ++c) {
@@ -245,20 +347,10 @@ inline void reduce_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin,
     }
     store(sums.weighted + i, weighted);
   }
-  for (int64_t k = i; k < i + lanes; ++k) {
-    const double block = static_cast<double>(sums.max[k]), s = static_cast<double>(sums.sum[k]);
-    if (begin == 0) {
-      batch.max[k] = block;
-      batch.sum[k] = s;
-      batch.weighted[k] = 0.0;
-    } else if (block > batch.max[k]) {
-      batch.sum[k] = batch.sum[k] * ::exp(batch.max[k] - block) + s;
-      batch.max[k] = block;
-    } else {
-      batch.sum[k] += block == -kInfinity ? s : s * ::exp(block - batch.max[k]);
-    }
-    if (rows.weight) batch.weighted[k] += static_cast<double>(sums.weighted[k]);
-  }
+  if (begin == 0)
+    begin_batch(rows, sums, i, batch);
+  else
+    add_to_batch(rows, sums, i, batch);
 }
 
 // The first class of the greatest logit so far, or of a NaN.
@@ -297,14 +389,17 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
         if (out.argmax) best_of_lanes<T>(buffer, c, classes, i, sums, argmax);
       }
     }
-    for (int64_t k = 0; k < size; ++k) {
-      const int64_t y = rows.target[begin + k];
-      batch.target_logit[k] = static_cast<double>(sums.own[k]);
-      if (out.argmax) out.argmax[begin + k] = y == rows.ignore_index ? 0 : argmax[k];
-      if (y == rows.ignore_index) batch.ignore(k);
-      if (rows.weight == nullptr || y == rows.ignore_index) continue;
+    for (int64_t k = 0; k < size; ++k) batch.target_logit[k] = static_cast<double>(sums.own[k]);
+    for (int64_t k = 0; k < size && out.argmax; ++k) out.argmax[begin + k] = argmax[k];
+    for (int64_t k = 0; k < size && rows.weight; ++k) {
+      const auto y = target.of[k] < 0 ? 0 : target.of[k];
       batch.target_weight[k] = static_cast<double>(static_cast<const T*>(rows.weight)[y]);
       batch.reference[k] = static_cast<double>(sums.reference[k]);
+    }
+    for (int64_t k = 0; k < size && target.some_ignored; ++k) {
+      if (target.of[k] >= 0) continue;
+      batch.ignore(k);
+      if (out.argmax) out.argmax[begin + k] = 0;
     }
     finish(rows, batch, out, begin, size);
   }

@@ -50,11 +50,38 @@ struct Gradient {
   bool stream;  // past the caches
 };
 
+// A rule of the target's probability p that the kernels know; crossentropy.losses has the formulas.
+enum RuleKind { kLogProb, kProbRest, kFocal, kDeformed, kTaylor, kMargin, kRuleKinds };
+
+struct Term {
+  RuleKind kind;
+  double factor, parameter;
+  double least;  // of kDeformed: probabilities up to this one count as it
+};
+
+// What a training run minimises by row, as crossentropy.losses.Objective: the sum of `terms`, with
+// weights, smoothing and z-loss. `share` is smoothing's for each unit of Rows::weight.
+struct Objective {
+  const Term* terms;
+  int64_t count;
+  const double* class_weight;   // (classes,), or null
+  const double* sample_weight;  // (outer * inner,), or null
+  double smoothing, share, z_loss;
+};
+
+// No more rows at once than this are trained on.
+constexpr int64_t kTrainRows = 512;
+
 struct Kernels {
   const char* level;
   int (*supported)();
+  // the first row whose target is out of range, or -1; the number of rows that are not ignored
+  int64_t (*check)(const Rows&, int64_t* counted);
   // for each Type, over rows [begin, end)
   void (*statistics[kTypes])(const Rows&, const Statistics&, int64_t begin, int64_t end);
   void (*gradient[kTypes])(const Rows&, const Statistics&, const Slopes&, const Gradient&,
                            int64_t begin, int64_t end);
+  // the sum of the rows' losses; their gradient times the factor goes to Gradient::data, if any
+  double (*train[kTypes])(const Rows&, const Objective&, double factor, const Gradient&,
+                          int64_t begin, int64_t end);
 };

@@ -1,22 +1,32 @@
 // The row kernels at one instruction-set level. CMake compiles this file once per level, with the
 // level's flags and CROSSENTROPY_LEVEL; the object must hold no weak symbols (a test looks).
-#include "columns.h"
-#include "rows.h"
+#include "training.h"
 
 namespace {
 
-bool across_rows(const Rows& rows) { return rows.inner > 1 || rows.classes <= kFewClasses; }
-
-template <typename S>
-void statistics(const Rows& rows, const Statistics& out, int64_t begin, int64_t end) {
-  (across_rows(rows) ? statistics_of_columns<S> : statistics_of_rows<S>)(rows, out, begin, end);
+int64_t first_bad_target(const Rows& rows, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t y = rows.target[i];
+    if ((y < 0 || y >= rows.classes) && y != rows.ignore_index) return i;
+  }
+  return -1;
 }
 
-template <typename S>
-void gradient(const Rows& rows, const Statistics& statistics, const Slopes& slopes,
-              const Gradient& gradient, int64_t begin, int64_t end) {
-  (across_rows(rows) ? gradient_of_columns<S> : gradient_of_rows<S>)(rows, statistics, slopes,
-                                                                     gradient, begin, end);
+int64_t check(const Rows& rows, int64_t* counted) {
+  constexpr int64_t kSome = 4096;
+  *counted = rows.count();
+  for (int64_t begin = 0; begin < rows.count(); begin += kSome) {
+    const int64_t end = begin + kSome < rows.count() ? begin + kSome : rows.count();
+    int64_t ignored = 0, bad = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t y = rows.target[i], skip = y == rows.ignore_index;
+      ignored += skip;
+      bad |= ((y < 0) | (y >= rows.classes)) & (skip ^ 1);
+    }
+    if (bad != 0) return first_bad_target(rows, begin, end);
+    *counted -= ignored;
+  }
+  return -1;
 }
 
 int supported() {
@@ -46,6 +56,8 @@ extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL);
 extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL) = {
     CROSSENTROPY_STRING(CROSSENTROPY_LEVEL),
     supported,
+    check,
     {statistics<float>, statistics<double>, statistics<BFloat16>, statistics<Half>},
     {gradient<float>, gradient<double>, gradient<BFloat16>, gradient<Half>},
+    {train<float>, train<double>, train<BFloat16>, train<Half>},
 };

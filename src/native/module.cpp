@@ -1,20 +1,22 @@
 // The binding. Arrays come as addresses: crossentropy.rows has checked type, shape and layout, and
 // nothing else calls this module.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
+#include <array>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
+#include "evaluate.h"
 #include "kernels.h"
 #include "levels.h"
+#include "memory.h"
 #include "parallel.h"
-#include "training.h"
 
 namespace nb = nanobind;
 
@@ -77,14 +79,6 @@ Statistics statistics_at(uintptr_t table, int64_t count, bool weighted, uintptr_
           pointer<int64_t>(argmax)};
 }
 
-int64_t first_bad_target(const Rows& rows) {
-  for (int64_t i = 0; i < rows.count(); ++i) {
-    const int64_t y = rows.target[i];
-    if ((y < 0 || y >= rows.classes) && y != rows.ignore_index) return i;
-  }
-  return -1;
-}
-
 // The index of the first row whose target is out of range (then nothing was written), or -1.
 int64_t statistics(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
                    int64_t inner, int64_t ignore_index, double cap, double scale, uintptr_t bias,
@@ -93,7 +87,8 @@ int64_t statistics(int type, uintptr_t logits, uintptr_t target, int64_t outer, 
   nb::gil_scoped_release released;
   const Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias,
                             weight, weight_total);
-  const int64_t bad = first_bad_target(rows);
+  int64_t counted;
+  const int64_t bad = kernels->check(rows, &counted);
   if (bad >= 0) return bad;
   const Statistics result = statistics_at(table, rows.count(), weight != 0, argmax);
   over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
@@ -102,22 +97,36 @@ int64_t statistics(int type, uintptr_t logits, uintptr_t target, int64_t outer, 
   return -1;
 }
 
-// Page faults dominate a large fresh gradient; huge pages make them 512 times fewer.
-void advise_huge_pages(uintptr_t address, int64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t page = uintptr_t{1} << 21;
-  const uintptr_t begin = (address + page - 1) & ~(page - 1);
-  const uintptr_t end = (address + static_cast<uintptr_t>(bytes)) & ~(page - 1);
-  if (end > begin) madvise(pointer<void>(begin), end - begin, MADV_HUGEPAGE);
-#else
-  (void)address, (void)bytes;
-#endif
+// Never destroyed: blocks may be given back until the very end.
+KeptMemory& kept_memory() {
+  static auto* memory = new KeptMemory;
+  return *memory;
+}
+
+using Bytes = nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>;
+
+// So many bytes, and whether they were never written to; None where there is no such memory.
+nb::object memory(size_t bytes) {
+  const Block block = kept_memory().take(bytes);
+  if (block.data == nullptr) return nb::none();
+  const nb::capsule owner(new Block(block), [](void* owned) noexcept {
+    const std::unique_ptr<Block> mine(static_cast<Block*>(owned));
+    kept_memory().give_back(*mine);
+  });
+  return nb::make_tuple(Bytes(block.data, {bytes}, owner), block.fresh);
 }
 
 constexpr int64_t kSizes[kTypes] = {4, 8, 2, 2};
 
 // A gradient of this size is no longer in any cache when it is read again.
 constexpr int64_t kStreamBytes = int64_t{1} << 25;
+
+Gradient gradient_at(uintptr_t out, const Rows& rows, Type type, bool fresh) {
+  const int64_t bytes = rows.count() * rows.classes * kSizes[type];
+  if (fresh && out != 0) advise_huge_pages(out, static_cast<size_t>(bytes));
+  const bool elsewhere = out != reinterpret_cast<uintptr_t>(rows.logits);
+  return {pointer<void>(out), !fresh && elsewhere && bytes >= kStreamBytes};
+}
 
 void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
               int64_t inner, int64_t ignore_index, double cap, double scale, uintptr_t bias,
@@ -131,12 +140,18 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   const Slopes slopes = {{pointer<const double>(a), a_per_row},
                          {pointer<const double>(b), b_per_row},
                          {pointer<const double>(c), c_per_row}};
-  const int64_t bytes = rows.count() * classes * kSizes[type];
-  if (fresh) advise_huge_pages(out, bytes);
-  const Gradient result = {pointer<void>(out), !fresh && out != logits && bytes >= kStreamBytes};
+  const Gradient result = gradient_at(out, rows, static_cast<Type>(type), fresh);
   over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
     kernels->gradient[type](rows, given, slopes, result, begin, end);
   });
+}
+
+double sum_of_weights(const Rows& rows, Type type) {
+  double sum = 0.0;
+  for (int64_t j = 0; j < rows.classes; ++j)
+    sum += type == kFloat64 ? static_cast<const double*>(rows.weight)[j]
+                            : static_cast<double>(static_cast<const float*>(rows.weight)[j]);
+  return sum;
 }
 
 // A weight of 1 for each class, in the logits' type.
@@ -148,30 +163,50 @@ std::vector<double> ones_of(Type type, int64_t classes) {
   return ones;
 }
 
-// The training loss and, unless `out` is null, its gradient, on this thread. The loss is written in
-// the logits' type, float32 or float64. Returns as `statistics`.
-int64_t train(int type, uintptr_t logits, uintptr_t target, int64_t count, int64_t classes,
-              int64_t ignore_index, double scale, uintptr_t weight, double smoothing, double z_loss,
-              bool mean, uintptr_t loss, uintptr_t out) {
-  Rows rows = rows_of(logits, target, count, classes, 1, ignore_index, 0.0, scale, 0, weight,
-                      static_cast<double>(classes));
-  const int64_t bad = first_bad_target(rows);
-  if (bad >= 0) return bad;
+std::vector<Term> terms_of(const std::vector<std::array<double, 4>>& given) {
+  std::vector<Term> terms;
+  for (const auto& term : given) {
+    if (!(term[0] >= 0 && term[0] < kRuleKinds)) throw std::invalid_argument("no such rule");
+    terms.push_back({static_cast<RuleKind>(static_cast<int>(term[0])), term[1], term[2], term[3]});
+  }
+  if (terms.empty()) throw std::invalid_argument("no rule");
+  return terms;
+}
+
+// As `statistics` returns, and the training loss. Its gradient goes to `out`, unless that is null.
+std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, int64_t outer,
+                                 int64_t classes, int64_t inner, int64_t ignore_index, double cap,
+                                 double scale, uintptr_t bias, uintptr_t weight,
+                                 const std::vector<std::array<double, 4>>& rule,
+                                 uintptr_t class_weight, uintptr_t sample_weight, double smoothing,
+                                 double share, double z_loss, bool mean, double normalizer,
+                                 bool empty_is_zero, double upstream, uintptr_t out, bool fresh,
+                                 int64_t threads) {
+  const std::vector<Term> terms = terms_of(rule);
+  nb::gil_scoped_release released;
   const Type of = static_cast<Type>(type);
+  Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias, weight,
+                      static_cast<double>(classes));
+  int64_t counted;
+  const int64_t bad = kernels->check(rows, &counted);
+  if (bad >= 0) return {bad, 0.0};
   std::vector<double> ones;
   if (weight == 0 && smoothing != 0) {
     ones = ones_of(of, classes);
     rows.weight = ones.data();
   } else if (weight != 0) {
-    rows.weight_total = 0.0;
-    for (int64_t j = 0; j < classes; ++j) rows.weight_total += class_weight(rows, of, j);
+    rows.weight_total = sum_of_weights(rows, of);
   }
-  const double value = evaluate(*kernels, of, rows, {smoothing, z_loss, mean}, pointer<void>(out));
-  if (of == kFloat64)
-    *pointer<double>(loss) = value;
-  else
-    *pointer<float>(loss) = static_cast<float>(value);
-  return -1;
+  const Objective objective = {terms.data(),
+                               static_cast<int64_t>(terms.size()),
+                               pointer<const double>(class_weight),
+                               pointer<const double>(sample_weight),
+                               smoothing,
+                               share,
+                               z_loss};
+  return {-1,
+          evaluate(*kernels, of, kSizes[type], rows, objective, {mean, normalizer, empty_is_zero},
+                   counted, upstream, gradient_at(out, rows, of, fresh), threads)};
 }
 
 }  // namespace
@@ -186,4 +221,6 @@ NB_MODULE(_native, m) {
   m.def("statistics", &statistics);
   m.def("gradient", &gradient);
   m.def("train", &train);
+  m.def("memory", &memory);
+  m.def("empty_cache", [] { kept_memory().clear(); });
 }

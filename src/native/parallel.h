@@ -74,10 +74,15 @@ class Worker {
 };
 #endif
 
+// How many of `threads` have enough to do.
+inline int64_t useful_threads(int64_t rows, int64_t classes, int64_t threads) {
+  const int64_t useful = rows * (classes + kRowCost) / kGrain;
+  return threads < useful ? threads : useful;
+}
+
+// body(begin, end) over [0, count) in contiguous shares.
 template <typename Body>
-void over_rows(int64_t count, int64_t classes, int64_t threads, const Body& body) {
-  const int64_t useful = count * (classes + kRowCost) / kGrain;
-  if (threads > useful) threads = useful;
+void share_out(int64_t count, int64_t threads, const Body& body) {
   if (threads > count) threads = count;
   if (threads <= 1) return body(int64_t{0}, count);
   const auto start_of = [&](int64_t k) { return count * k / threads; };
@@ -92,4 +97,9 @@ void over_rows(int64_t count, int64_t classes, int64_t threads, const Body& body
   }
   body(int64_t{0}, start_of(1));
   for (auto& worker : workers) worker.join();
+}
+
+template <typename Body>
+void over_rows(int64_t count, int64_t classes, int64_t threads, const Body& body) {
+  share_out(count, useful_threads(count, classes, threads), body);
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from crossentropy import rows
 from crossentropy._arrays import Array, namespace
-from crossentropy.rows import RowStatistics, Slopes
+from crossentropy.rows import RowStatistics, RuleTerm, Slopes
 
 from . import _check
 from ._objective import Objective, Terms
@@ -51,6 +51,15 @@ class Loss(ABC):
     def needs_weighted(self) -> bool:
         """Whether the rule reads `RowStatistics.weighted_nll`, of weights 1."""
         return False
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...] | None:
+        """The loss as a sum of rules that the native kernels know; None where it is no such sum.
+
+        They then compute value, slope and gradient in one go; everywhere else, and to check
+        them, the array code below does.
+        """
+        return None
 
     @abstractmethod
     def value(self, row: RowStatistics) -> Array:

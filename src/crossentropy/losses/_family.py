@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from crossentropy._arrays import Array, clip
 from crossentropy._errors import InputError
-from crossentropy.rows import RowStatistics, Slopes
+from crossentropy.rows import RowStatistics, RuleKind, RuleTerm, Slopes
 
 from ._base import Loss
 from ._check import at_least
@@ -33,6 +33,10 @@ class CrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "cross_entropy"
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return (RuleTerm(RuleKind.LOG_PROB),)
 
     def value(self, row: RowStatistics) -> Array:
         return -row.log_prob
@@ -73,6 +77,10 @@ class Focal(Loss):
 
     def __post_init__(self) -> None:
         at_least(0, gamma=self.gamma)
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return (RuleTerm(RuleKind.FOCAL, parameter=self.gamma),)
 
     def value(self, row: RowStatistics) -> Array:
         u, q = _bounded(row), row.prob_rest
@@ -131,6 +139,10 @@ class Poly(Loss):
     def __post_init__(self) -> None:
         at_least(-1, epsilon=self.epsilon)
 
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return RuleTerm(RuleKind.LOG_PROB), RuleTerm(RuleKind.PROB_REST, self.epsilon)
+
     def value(self, row: RowStatistics) -> Array:
         return self.epsilon * row.prob_rest - row.log_prob
 
@@ -173,6 +185,10 @@ class TaylorCrossEntropy(Loss):
         if self.degree % 1:
             raise InputError(f"degree must be a whole number, got {self.degree}")
         object.__setattr__(self, "degree", int(self.degree))
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return (RuleTerm(RuleKind.TAYLOR, parameter=self.degree),)
 
     def value(self, row: RowStatistics) -> Array:
         q = row.prob_rest

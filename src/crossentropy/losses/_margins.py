@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from crossentropy._arrays import Array, clip, device_of, namespace
 from crossentropy._errors import InputError
-from crossentropy.rows import RowStatistics, Slopes
+from crossentropy.rows import RowStatistics, RuleKind, RuleTerm, Slopes
 
 from ._base import Loss
 from ._check import at_least, positive
@@ -84,6 +84,10 @@ class CosFace(_MarginLoss):
     def __post_init__(self) -> None:
         at_least(0, margin=self.margin)
         _check_scale(self.scale, self.margin)
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return (RuleTerm(RuleKind.MARGIN, parameter=self.scale * self.margin),)
 
     def _shift(self, row: RowStatistics) -> Array:
         table = row.table

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from crossentropy._arrays import Array, device_of, namespace
 from crossentropy._errors import InputError
-from crossentropy.rows import NOTHING, RowStatistics, Slopes
+from crossentropy.rows import NOTHING, RowStatistics, RuleTerm, Slopes
 
 
 class Terms(NamedTuple):
@@ -40,6 +40,9 @@ class Rule(Protocol):
 
     @property
     def needs_weighted(self) -> bool: ...
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...] | None: ...
 
     def value(self, row: RowStatistics) -> Array: ...
 
@@ -156,7 +159,7 @@ class Objective(NamedTuple):
             value = value + self.z_loss * row.lse**2
         value = _weighted(by_class, value)
         if self.label_smoothing:
-            value = value + self._share * row.weighted_nll
+            value = value + self.share * row.weighted_nll
         return _weighted(own, value)
 
     def _slopes(
@@ -169,12 +172,12 @@ class Objective(NamedTuple):
         if by_class is not None:
             slopes = slopes.scaled(by_class)
         if self.label_smoothing:
-            push = self._share if slopes.c is None else slopes.c + self._share
-            slopes = Slopes(slopes.a + self._share * _total(row), slopes.b, push)
+            push = self.share if slopes.c is None else slopes.c + self.share
+            slopes = Slopes(slopes.a + self.share * _total(row), slopes.b, push)
         return slopes if own is None else slopes.scaled(own)
 
     @property
-    def _share(self) -> float:
+    def share(self) -> float:
         """What multiplies −Σ w log p."""
         uniform = self.smoothing_prior is None
         return self.label_smoothing / self.classes if uniform else self.label_smoothing

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from crossentropy._arrays import Array, clip, namespace
-from crossentropy.rows import RowStatistics, Slopes
+from crossentropy.rows import RowStatistics, RuleKind, RuleTerm, Slopes
 
 from ._base import Loss, by_row
 from ._check import at_least, between
@@ -48,6 +48,10 @@ class GeneralizedCrossEntropy(Loss):
 
     def __post_init__(self) -> None:
         between(0, 1, q=self.q)
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return _deformed_rule(self.q)
 
     def value(self, row: RowStatistics) -> Array:
         return _deformed(row.log_prob, self.q)
@@ -94,6 +98,10 @@ class TruncatedGeneralizedCrossEntropy(Loss):
     def __post_init__(self) -> None:
         between(0, 1, q=self.q, k=self.k)
 
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return _deformed_rule(self.q, self.k)
+
     def value(self, row: RowStatistics) -> Array:
         least = math.log(self.k) if self.k else -math.inf
         return _deformed(clip(row.log_prob, min=least), self.q)
@@ -138,6 +146,10 @@ class CompSum(Loss):
     def __post_init__(self) -> None:
         at_least(0, tau=self.tau)
 
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return _deformed_rule(self.tau - 1)
+
     def value(self, row: RowStatistics) -> Array:
         return _deformed(row.log_prob, self.tau - 1)
 
@@ -167,6 +179,10 @@ class MeanAbsoluteError(Loss):
     """
 
     name: ClassVar[str] = "mean_absolute_error"
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return (RuleTerm(RuleKind.PROB_REST, 2.0),)
 
     def value(self, row: RowStatistics) -> Array:
         return 2 * row.prob_rest
@@ -198,6 +214,10 @@ class ReverseCrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "reverse_cross_entropy"
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return (RuleTerm(RuleKind.PROB_REST, _REVERSE),)
 
     def value(self, row: RowStatistics) -> Array:
         return _REVERSE * row.prob_rest
@@ -241,6 +261,11 @@ class SymmetricCrossEntropy(Loss):
 
     def __post_init__(self) -> None:
         at_least(0, alpha=self.alpha, beta=self.beta)
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        reverse = RuleTerm(RuleKind.PROB_REST, self.beta * _REVERSE)
+        return (RuleTerm(RuleKind.LOG_PROB, self.alpha), reverse) if self.alpha else (reverse,)
 
     def value(self, row: RowStatistics) -> Array:
         reverse = (self.beta * _REVERSE) * row.prob_rest
@@ -345,6 +370,13 @@ def active_passive(alpha: float = 1.0, beta: float = 1.0, passive: Loss | None =
 _REVERSE = -math.log(1e-4)
 _MOST = 1e300
 _LOG_MOST = math.log(_MOST)
+
+
+def _deformed_rule(q: float, least: float = 0.0) -> tuple[RuleTerm, ...]:
+    """(1 − p^q)/q for the kernels."""
+    if q == 0 and least == 0:
+        return (RuleTerm(RuleKind.LOG_PROB),)
+    return (RuleTerm(RuleKind.DEFORMED, parameter=q, least=least),)
 
 
 def _deformed(u: Array, q: float) -> Array:

@@ -8,7 +8,7 @@ from functools import reduce
 
 from crossentropy._arrays import Array, namespace
 from crossentropy._errors import InputError
-from crossentropy.rows import RowStatistics, Slopes
+from crossentropy.rows import RowStatistics, RuleTerm, Slopes
 
 from ._base import Loss
 from ._check import at_least
@@ -65,6 +65,15 @@ class Sum(Loss):
     @property
     def needs_weighted(self) -> bool:
         return any(loss.needs_weighted for _, loss in self._counting)
+
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...] | None:
+        terms: list[RuleTerm] = []
+        for factor, loss in self._counting:
+            if loss.kernel_rule is None:
+                return None
+            terms += [term._replace(factor=factor * term.factor) for term in loss.kernel_rule]
+        return tuple(terms) or None
 
     def plus(self, other: Sum) -> Sum:
         """All parts of both."""

@@ -6,19 +6,24 @@ over the logits serve them all::
     row statistics  ->  scalar rule (N numbers)  ->  row gradient
 
 `make` checks arrays and returns `Rows`; `statistics` and `gradient` run the passes, in
-the native kernels where they apply and in array code otherwise. This package is the only
+the native kernels where they apply and in array code otherwise. `Training` is a loss that the
+kernels evaluate without leaving between the passes. This package is the only
 one that knows that there is a native extension.
 """
 
 from ._contract import NOTHING, Rows, RowStatistics, Slopes
 from ._dispatch import available_paths, gradient, native_error, path, statistics, use
 from ._make import make
+from ._training import RuleKind, RuleTerm, Training
 
 __all__ = [
     "NOTHING",
     "RowStatistics",
     "Rows",
+    "RuleKind",
+    "RuleTerm",
     "Slopes",
+    "Training",
     "available_paths",
     "gradient",
     "make",

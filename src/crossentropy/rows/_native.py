@@ -16,6 +16,7 @@ import numpy as np
 from crossentropy._arrays import Array, is_torch
 
 from ._contract import NOTHING, Rows, RowStatistics, Slopes, weight_dtype
+from ._training import Training
 
 TYPES = ("float32", "float64", "bfloat16", "float16")  # in the kernels' order
 
@@ -64,8 +65,8 @@ class Memory(Protocol):
         """A one per class of these logits, of the type that goes with them."""
         ...
 
-    def empty_like(self, array: Array) -> Array:
-        """An uninitialised array of the same type and shape."""
+    def output(self, array: Array) -> tuple[Array, bool]:
+        """An uninitialised array of the same type and shape, and whether its memory is new."""
         ...
 
     def column(self, slope: Array | float) -> Array:
@@ -94,8 +95,8 @@ class NumpyMemory:
     def ones(self, like: Any) -> Any:
         return np.ones(like.shape[1], dtype=weight_dtype(like))
 
-    def empty_like(self, array: Any) -> Any:
-        return np.empty_like(array)
+    def output(self, array: Any) -> tuple[Any, bool]:
+        return np.empty_like(array), True
 
     def column(self, slope: Any) -> Any:
         return np.asarray(slope, dtype=np.float64, order="C")
@@ -139,13 +140,19 @@ class TorchMemory:
     def ones(self, like: Any) -> Any:
         return self._torch.ones(like.shape[1], dtype=weight_dtype(like))
 
-    def empty_like(self, array: Any) -> Any:
-        return self._torch.empty_like(array)
+    def output(self, array: Any) -> tuple[Any, bool]:
+        if array.nbytes < _LARGE or (kept := kernels.memory(array.nbytes)) is None:
+            return self._torch.empty_like(array), True
+        memory, fresh = kept
+        storage = self._torch.from_numpy(memory).untyped_storage()
+        result = self._torch.empty(0, dtype=array.dtype)
+        return result.set_(storage, 0, array.shape, array.stride()), fresh
 
     def column(self, slope: Any) -> Any:
         return self._torch.as_tensor(slope, dtype=self._torch.float64).contiguous()
 
 
+_LARGE = 2**20  # bytes: below it, page faults are few
 _NUMPY = NumpyMemory()
 _torch: TorchMemory | None = None
 
@@ -204,7 +211,7 @@ def gradient(
     out: Array | None = None,
 ) -> Array:
     """As the reference's, in one read of the logits and one write of `out`."""
-    result = memory.empty_like(rows.logits) if out is None else out
+    result, fresh = memory.output(rows.logits) if out is None else (out, False)
     a = memory.column(slopes.a)
     b = a if slopes.b is slopes.a else memory.column(slopes.b)
     c = None if slopes.c is None else memory.column(slopes.c)
@@ -220,10 +227,46 @@ def gradient(
         _address(c, memory),
         c is not None and c.ndim > 0,
         memory.address(result),
-        out is None,
+        fresh,
         rows.n_threads,
     )
     return result
+
+
+def train(
+    rows: Rows,
+    training: Training,
+    memory: Memory,
+    *,
+    wants_gradient: bool = True,
+    upstream: float = 1.0,
+    out: Array | None = None,
+) -> tuple[float, Array | None]:
+    """The reduced loss and its gradient times `upstream`, in one read of the logits.
+
+    Raises
+    ------
+    IndexError
+        If a target is out of range.
+    """
+    result, fresh = out, False
+    if wants_gradient and out is None:
+        result, fresh = memory.output(rows.logits)
+    bad, loss = kernels.train(
+        *_common(rows, memory),
+        _address(rows.weight, memory),
+        training.rule,
+        _address(training.class_weight, memory),
+        _address(training.sample_weight, memory),
+        *training[3:],
+        upstream,
+        _address(result, memory),
+        fresh,
+        rows.n_threads,
+    )
+    if bad >= 0:
+        raise_out_of_range(rows, bad)
+    return loss, result
 
 
 def raise_out_of_range(rows: Rows, row: int) -> None:

@@ -1,7 +1,7 @@
 """The routes from a loss's value to its gradient, and the choice between them.
 
-- eager: an old-style `Function` around the row passes, the cheapest that autograd has; for
-  small batches one that computes the gradient at once;
+- eager: an old-style `Function`, the cheapest that autograd has, around one native call where
+  the kernels know the loss's rule, and around the row passes where they do not;
 - compiled, where there are native kernels: opaque operators, between which the compiler
   fuses the scalar rule;
 - plain torch operations, which everything follows: under function transforms and forward
@@ -22,7 +22,7 @@ from torch import Tensor
 from crossentropy import rows
 from crossentropy.rows import RowStatistics, Slopes, _pure
 
-from . import _composite, _numpy, _operators, _small
+from . import _composite, _fused, _numpy, _operators
 from ._problem import Evaluation, Problem
 
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -41,9 +41,10 @@ def loss(
         native = logits.is_cpu and rows.path() != "reference"
         route = _operators.loss if native else _composite.loss
         return route(logits, target, problem, argmax)
-    by_numpy, small = _numpy.takes(problem, logits), _small.Family(problem)
-    if by_numpy and small.takes(logits) and not (argmax or inplace):
-        return _small.loss(logits, target, small), None
+    by_numpy = _numpy.takes(problem, logits)
+    call = _fused.call_of(problem, logits) if by_numpy and not (argmax or inplace) else None
+    if call is not None:
+        return _fused.loss(logits, target, call), None
     weighted, threads = problem.objective.needs_weighted, torch.get_num_threads()
     row = rows.statistics(problem.rows(logits, target, threads), weighted=weighted, argmax=argmax)
     evaluation = _numpy.evaluate(problem, row) if by_numpy else problem.evaluate(row)

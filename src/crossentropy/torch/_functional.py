@@ -12,7 +12,7 @@ from torch.nn import _reduction
 from crossentropy import losses
 from crossentropy.losses import Loss
 
-from . import _autograd, _check, _small
+from . import _autograd, _check, _fused
 from ._layout import rows_of
 from ._options import Options
 from ._problem import problem_of
@@ -178,9 +178,11 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         and reduce is None
         and not (inplace_backward or return_stats)
     ):
-        plain = _small.Plain(weight, ignore_index, reduction, label_smoothing, temperature, z_loss)
-        if plain.takes(input, target):
-            return _small.loss(input, target, plain)
+        call = _fused.plain_call(
+            input, target, weight, ignore_index, reduction, label_smoothing, temperature, z_loss
+        )
+        if call is not None:
+            return _fused.loss(input, target, call)
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
     options = Options(

@@ -1,0 +1,68 @@
+"""A training loss in numbers: what the kernels evaluate in one go, its gradient with it."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import NamedTuple
+
+from crossentropy._arrays import Array
+
+
+class RuleKind(enum.IntEnum):
+    """The rules that the kernels know, in their order."""
+
+    LOG_PROB = 0  # −log p
+    PROB_REST = 1  # 1 − p
+    FOCAL = 2  # (1 − p)^γ·(−log p)
+    DEFORMED = 3  # (1 − p^q)/q
+    TAYLOR = 4  # Σ_{i ≤ T} (1 − p)^i/i
+    MARGIN = 5  # softplus(s − Δ)
+
+
+class RuleTerm(NamedTuple):
+    """A factor times a rule that the kernels know, a function of the target's probability p.
+
+    The parameter is γ, q, T or s, and p in ``DEFORMED`` no less than `least`.
+    """
+
+    kind: RuleKind
+    factor: float = 1.0
+    parameter: float = 0.0
+    least: float = 0.0
+
+
+class Training(NamedTuple):
+    """A reduced loss that the kernels evaluate in one go: `losses.Objective` in numbers.
+
+    Attributes
+    ----------
+    rule
+        The loss, as a sum of terms.
+    class_weight
+        ω, (C,) float64, or None for ones.
+    sample_weight
+        (N,) float64, or None for ones.
+    label_smoothing
+        ε.
+    share
+        What multiplies −Σ_j w_j log p_j, with the w of `Rows.weight`, where ε is not 0.
+    z_loss
+        λ.
+    mean
+        Whether the sum is divided, by the normalizer.
+    normalizer
+        A number, or NaN for the weights' sum.
+    empty_is_zero
+        Whether a mean over nothing is 0, not NaN.
+    """
+
+    rule: tuple[RuleTerm, ...] = (RuleTerm(RuleKind.LOG_PROB),)
+    class_weight: Array | None = None
+    sample_weight: Array | None = None
+    label_smoothing: float = 0.0
+    share: float = 0.0
+    z_loss: float = 0.0
+    mean: bool = True
+    normalizer: float = math.nan
+    empty_is_zero: bool = False

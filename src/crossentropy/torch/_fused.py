@@ -1,0 +1,211 @@
+"""The loss and its gradient in one native call: every chunk of logits is read once.
+
+The gradient comes with the loss, for an upstream of 1, which is what ``loss.backward()`` brings.
+Another one recomputes it, since scaling would round 16-bit gradients twice, or lose what loss
+scaling is to save; and where upstreams are such, large gradients are left to the backward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from crossentropy import rows
+from crossentropy.losses import CrossEntropy
+from crossentropy.losses._registry import is_portable
+from crossentropy.rows import Rows, Training, _native
+
+from . import _composite, _numpy
+from ._options import Options
+from ._problem import Problem, problem_of
+
+SMALL = 2**16  # logits: some 50 µs for one thread, and a gradient that nobody misses
+
+_upstreams_are_one = True  # as far as the last large one tells
+
+
+class Call(NamedTuple):
+    """A call of the loss as the kernels take it, but for logits and target."""
+
+    training: Training
+    problem: Callable[[Tensor], Problem]  # for routes that differentiate again
+    ignore_index: int
+    temperature: float = 1.0
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    softcap: float | None = None
+
+    def evaluate(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        wants_gradient: bool = True,
+        upstream: float = 1.0,
+        out: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss, and its gradient times `upstream`."""
+        value, gradient = _native.train(
+            Rows(
+                logits,
+                target,
+                self.weight,
+                self.temperature,
+                self.bias,
+                self.softcap,
+                self.ignore_index,
+                torch.get_num_threads(),
+            ),
+            self.training,
+            _native.torch_memory(),
+            wants_gradient=wants_gradient,
+            upstream=upstream,
+            out=out,
+        )
+        return torch.scalar_tensor(value, dtype=logits.dtype), gradient
+
+
+def loss(logits: Tensor, target: Tensor, call: Call) -> Tensor:
+    """The reduced loss."""
+    if not (logits.requires_grad and torch.is_grad_enabled()):
+        return call.evaluate(logits, target, wants_gradient=False)[0]
+    result: Tensor = _FusedLoss.apply(logits, target, call)  # type: ignore[no-untyped-call] # torch's
+    return result
+
+
+class _FusedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, call: Call) -> Tensor:
+        value, ctx.gradient = call.evaluate(logits, target)
+        ctx.save_for_backward(logits, target)
+        ctx.call = call
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
+        global _upstreams_are_one
+        logits, target = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            problem = ctx.call.problem(logits)
+            return _composite.gradient(logits, target, problem, upstream), None, None
+        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
+        if not _composite.has_memory(upstream):
+            if gradient is None:
+                gradient = ctx.call.evaluate(logits, target)[1]
+            return gradient * upstream, None, None
+        factor = upstream.item()
+        if logits.numel() > SMALL:
+            _upstreams_are_one = factor == 1
+        if gradient is None or factor != 1:
+            gradient = ctx.call.evaluate(logits, target, upstream=factor, out=gradient)[1]
+        return gradient, None, None
+
+
+def _is_worth_it(logits: Tensor) -> bool:
+    return _upstreams_are_one or logits.numel() <= SMALL
+
+
+# ---- plain cross entropy ------------------------------------------------------------------------
+
+
+def plain_call(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+    temperature: float,
+    z_loss: float,
+) -> Call | None:
+    """Cross entropy with torch's own options, and two that need no more, with little Python around.
+
+    None where something is not plain and right: other routes check and explain.
+    """
+    numbers = label_smoothing, temperature, z_loss
+    if not (
+        input.ndim == 2
+        and input.dtype in _numpy.TYPES
+        and _numpy.is_plain(input)
+        and target.dtype is torch.int64
+        and target.shape == input.shape[:1]
+        and _numpy.is_plain(target)
+        and (weight is None or _is_constant(weight, input.shape[1:], input.dtype))
+        and reduction in ("mean", "sum")
+        and not any(isinstance(number, Tensor) for number in numbers)
+        and 0 <= label_smoothing <= 1
+        and 0 < temperature < math.inf
+        and 0 <= z_loss < math.inf
+        and rows.path() != "reference"
+        and not _composite.transformed()
+        and _is_worth_it(input)
+    ):
+        return None
+    training = Training(
+        class_weight=None if weight is None else weight.double(),
+        label_smoothing=label_smoothing,
+        share=label_smoothing / max(input.shape[1], 1),
+        z_loss=z_loss,
+        mean=reduction == "mean",
+    )
+
+    def problem(logits: Tensor) -> Problem:
+        given = Options(
+            CrossEntropy(),
+            weight,
+            ignore_index,
+            reduction,
+            label_smoothing,
+            temperature=temperature,
+            z_loss=z_loss,
+        )
+        return problem_of(logits, given)
+
+    return Call(training, problem, ignore_index, temperature, weight)
+
+
+def _is_constant(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
+    fits = tensor.dtype is dtype and tensor.shape == shape and not tensor.requires_grad
+    return fits and _numpy.is_plain(tensor)
+
+
+# ---- the family ---------------------------------------------------------------------------------
+
+
+def call_of(problem: Problem, logits: Tensor) -> Call | None:
+    """The call for losses whose rule the kernels know; None for others.
+
+    Nor by row: an upstream of 0 is to silence a row whose gradient overflows.
+    """
+    objective = problem.objective
+    rule = objective.loss.kernel_rule if is_portable(objective.loss) else None
+    if rule is None or problem.reduction == "none" or not _is_worth_it(logits):
+        return None
+    training = Training(
+        rule=rule,
+        class_weight=_doubles(objective.class_weight),
+        sample_weight=_doubles(problem.sample_weight),
+        label_smoothing=objective.label_smoothing,
+        share=objective.share,
+        z_loss=objective.z_loss,
+        mean=problem.reduction == "mean",
+        normalizer=math.nan if problem.normalizer is None else float(problem.normalizer),
+        empty_is_zero=problem.empty == "zero",
+    )
+    return Call(
+        training,
+        lambda _: problem,
+        problem.ignore_index,
+        problem.temperature,
+        problem.weight,
+        problem.bias,
+        problem.softcap,
+    )
+
+
+def _doubles(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values.double().contiguous()

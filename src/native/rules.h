@@ -1,0 +1,116 @@
+// The scalar rules of the family that are sums of these terms, on lanes of rows. What they compute
+// is what crossentropy.losses says in array code; here they run between the two passes over a row
+// while it is in the cache.
+//
+// Included by level.cpp only; see vector.h for why everything is static.
+#pragma once
+
+#include "blocks.h"
+
+namespace {
+
+using Numbers = Vector<double>;
+
+// What a rule may see of the target.
+struct Target {
+  Numbers log_prob, prob, prob_rest;
+};
+
+// A loss f(u) of u = log p, and its slope -f'(u).
+struct Ruled {
+  Numbers value, slope;
+};
+
+constexpr double kLeast = 1e-300;                // stands in for 0 where its powers are wanted
+constexpr double kLogMost = 690.77552789821368;  // log 1e300: beyond it slopes grow no more
+
+// a where b is NaN: NaN stays.
+inline Numbers at_least(double b, Numbers a) { return a < b ? broadcast(b) : a; }
+inline Numbers at_most(double b, Numbers a) { return a > b ? broadcast(b) : a; }
+
+// x^exponent for x >= 0.
+inline Numbers power(Numbers x, double exponent) {
+  if (exponent != ::floor(exponent) || exponent > 8) return exp<double>(log(x) * exponent);
+  Numbers result = broadcast(1.0);
+  for (int k = 0; k < static_cast<int>(exponent); ++k) result *= x;
+  return result;
+}
+
+// e^x - 1, which does not cancel where x is small.
+inline Numbers expm1(Numbers x) {
+  const Numbers near = exp_quotient<double>(x) * x, far = exp<double>(x) - 1.0;
+  return magnitude<double>(x) < 0.34 ? near : far;
+}
+
+// (1 - p)^gamma (-u)
+inline Ruled focal(const Target& row, double gamma) {
+  const Numbers q = row.prob_rest, pu = row.prob * at_least(-1000.0, row.log_prob);
+  if (gamma >= 1) {
+    const Numbers lower = power(q, gamma - 1);
+    return {-(lower * q) * row.log_prob, lower * (q - gamma * pu)};
+  }
+  const Numbers focus = power(q, gamma);
+  return {-focus * row.log_prob, focus * (1.0 - gamma * pu / at_least(kLeast, q))};
+}
+
+// (1 - p^q) / q, constant for p <= least
+inline Ruled deformed(const Target& row, double q, double least) {
+  const Numbers u = least > 0 ? at_least(::log(least), row.log_prob) : row.log_prob;
+  const Numbers exponent = u * q, bounded = at_most(kLogMost, exponent), zero{};
+  const Numbers value = q == 0 ? -u : expm1(bounded) * (-1 / q), slope = exp<double>(bounded);
+  const Numbers infinite = broadcast(kInfinity);
+  return {exponent > kLogMost ? infinite : value,
+          least > 0 ? (row.prob <= least ? zero : slope) : slope};
+}
+
+// sum_{i <= degree} (1 - p)^i / i, whose slope is p sum_{i < degree} (1 - p)^i
+inline Ruled taylor(const Target& row, int degree) {
+  const Numbers q = row.prob_rest;
+  Numbers value = broadcast(1.0 / degree), slope = broadcast(1.0);
+  for (int i = degree - 1; i >= 1; --i) {
+    value = value * q + 1.0 / i;
+    slope = slope * q + 1.0;
+  }
+  return {q * value, row.prob * slope};
+}
+
+// softplus(shift - margin), the margin log p - log(1 - p)
+inline Ruled margin(const Target& row, double shift) {
+  const Numbers q = row.prob_rest, zero{};
+  const Numbers over = shift - (row.log_prob - log(q));  // -inf for a certain row
+  const Numbers tail = log1p(exp<double>(over > 0.0 ? -over : over));
+  return {(over > 0.0 ? over : zero) + tail, 1.0 / (q + row.prob * ::exp(-shift))};
+}
+
+inline Ruled rule(const Term& term, const Target& row) {
+  switch (term.kind) {
+    case kLogProb:
+      return {-row.log_prob, broadcast(1.0)};
+    case kProbRest:
+      return {row.prob_rest, row.prob};
+    case kFocal:
+      return focal(row, term.parameter);
+    case kDeformed:
+      return deformed(row, term.parameter, term.least);
+    case kTaylor:
+      return taylor(row, static_cast<int>(term.parameter));
+    case kMargin:
+      return margin(row, term.parameter);
+    default:
+      return {broadcast(0.0), broadcast(0.0)};
+  }
+}
+
+inline Ruled sum_of_rules(const Objective& objective, const Target& row) {
+  Ruled sum = rule(objective.terms[0], row);
+  sum.value *= objective.terms[0].factor;
+  sum.slope *= objective.terms[0].factor;
+  for (int64_t k = 1; k < objective.count; ++k) {
+    const Ruled next = rule(objective.terms[k], row);
+    sum.value += next.value * objective.terms[k].factor;
+    sum.slope += next.slope * objective.terms[k].factor;
+  }
+  return sum;
+}
+
+}  // namespace
