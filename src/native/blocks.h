@@ -49,6 +49,7 @@ struct Batch {
   alignas(64) double max[kBatch], sum[kBatch];             // of exp(z_j - max)
   alignas(64) double weighted[kBatch], reference[kBatch];  // sum w_j (z_j - reference)
   alignas(64) double target_weight[kBatch];                // w_y
+  alignas(64) double prob_of_max[kBatch];                  // exp(max - L), which finish writes
 
   // As a certain row: every loss and slope of it is 0.
   void ignore(int64_t k) {
@@ -65,7 +66,7 @@ inline void put(double* to, Vector<double> v, int64_t count) {
 
 // With t = max - z_y and e = exp(-|t|), the softmax's denominator relative to its greatest term is
 // 1 + sum e where the target is greatest, else sum + e: one logarithm, which cancels nowhere.
-inline void finish(const Rows& rows, const Batch& batch, const Statistics& out, int64_t begin,
+inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_t begin,
                    int64_t size) {
   const Vector<double> one = broadcast(1.0), zero{}, least = broadcast(Exp<double>::lowest);
   for (int64_t k = 0; k < size; k += Lanes<double>::count) {
@@ -76,10 +77,11 @@ inline void finish(const Rows& rows, const Batch& batch, const Statistics& out, 
     const auto first = t <= 0.0;
     const Vector<double> e = exp_above<double>(first ? t : -t, least);
     const Vector<double> rest = first ? sum * e : sum, own = first ? one : e;
-    const Vector<double> total = own + rest, inverse = 1.0 / total;
+    const Vector<double> total = own + rest;
+    const auto [log_of_total, inverse] = log_and_inverse(total);
     // what 1 + rest rounds away is put back, to the last digits of a tiny loss
     const Vector<double> lost = first ? (rest - (total - 1.0)) * inverse : zero;
-    const Vector<double> log_total = log(total) + lost;
+    const Vector<double> log_total = log_of_total + lost;
     const Vector<double> lse = (first ? z_y : max) + log_total;
     const Vector<double> log_prob = first ? -log_total : -log_total - t;
     const int64_t part = size - k, i = begin + k;
@@ -87,6 +89,7 @@ inline void finish(const Rows& rows, const Batch& batch, const Statistics& out, 
     put(out.log_prob + i, log_prob, part);
     put(out.prob + i, own * inverse, part);
     put(out.prob_rest + i, rest * inverse, part);
+    store(batch.prob_of_max + k, (first ? e : one) * inverse);
     if (out.weighted_nll == nullptr) continue;
     // -sum w_j log p_j; what has no weight contributes nothing, even at a masked logit
     const Vector<double> w_y = load(batch.target_weight + k), others = rows.weight_total - w_y;

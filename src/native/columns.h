@@ -311,8 +311,27 @@ inline void add_to_batch(const Rows& rows, const TileSums<T>& sums, int64_t i, B
   }
 }
 
+// sum_j w_j (z_j - reference) of a tile, the first one's max being the reference.
 template <typename T>
-inline void reduce_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin, int64_t classes,
+inline void weigh_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin, int64_t classes,
+                        int64_t i, typename Lanes<T>::Bits target, Vector<T> shift,
+                        TileSums<T>& sums) {
+  using Bits = typename BitsOf<T>::type;
+  const T* weight = static_cast<const T*>(rows.weight) + begin;
+  if (begin == 0) store(sums.reference + i, shift);
+  const Vector<T> reference = load(sums.reference + i), zero{};
+  Vector<T> weighted{};
+  for (int64_t c = 0; c < classes; ++c) {
+    if (weight[c] == 0) continue;
+    const Vector<T> below = (load(&buffer[c][i]) - reference) * weight[c];
+    weighted += target == static_cast<Bits>(begin + c) ? zero : below;
+  }
+  store(sums.weighted + i, weighted);
+}
+
+// With `kept` the tile's logits become exp(z - max of the tile), for the gradient.
+template <bool kept, typename T>
+inline void reduce_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, int64_t classes,
                          int64_t i, typename Lanes<T>::Bits target, Batch& batch,
                          TileSums<T>& sums) {
   using Bits = typename BitsOf<T>::type;
@@ -326,27 +345,19 @@ inline void reduce_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin,
   }
   store(sums.own + i, own);
   const Vector<T> shift = max == lowest ? zero : max;
+  if (rows.weight) weigh_lanes<T>(rows, buffer, begin, classes, i, target, shift, sums);
   Vector<T> sum{};
   for (int64_t c = 0; c < classes; ++c) {
-    const Vector<T> e = exp_of_negative<T>(load(&buffer[c][i]) - shift);
+    const Vector<T> below = load(&buffer[c][i]) - shift;
+    const Vector<T> e =
+        kept ? exp_above<T>(below, broadcast(Exp<T>::lowest)) : exp_of_negative<T>(below);
+    if (kept) store(&buffer[c][i], e);
     sum += target == static_cast<Bits>(begin + c) ? zero : e;
   }
   // all masked, or hiding a NaN
   sum = max == lowest ? (sum == sum ? zero : sum) : sum;
   store(sums.max + i, max);
   store(sums.sum + i, sum);
-  if (rows.weight) {
-    const T* weight = static_cast<const T*>(rows.weight) + begin;
-    if (begin == 0) store(sums.reference + i, shift);
-    const Vector<T> reference = load(sums.reference + i);
-    Vector<T> weighted{};
-    for (int64_t c = 0; c < classes; ++c) {
-      if (weight[c] == 0) continue;
-      const Vector<T> below = (load(&buffer[c][i]) - reference) * weight[c];
-      weighted += target == static_cast<Bits>(begin + c) ? zero : below;
-    }
-    store(sums.weighted + i, weighted);
-  }
   if (begin == 0)
     begin_batch(rows, sums, i, batch);
   else
@@ -368,6 +379,20 @@ inline void best_of_lanes(const Tile<T>& buffer, int64_t begin, int64_t classes,
   }
 }
 
+// What the batch needs beside the sums.
+template <typename T>
+inline void finish_tile(const Rows& rows, const TileTarget<T>& target, const TileSums<T>& sums,
+                        int64_t size, Batch& batch) {
+  for (int64_t k = 0; k < size; ++k) batch.target_logit[k] = static_cast<double>(sums.own[k]);
+  for (int64_t k = 0; k < size && rows.weight; ++k) {
+    const auto y = target.of[k] < 0 ? 0 : target.of[k];
+    batch.target_weight[k] = static_cast<double>(static_cast<const T*>(rows.weight)[y]);
+    batch.reference[k] = static_cast<double>(sums.reference[k]);
+  }
+  for (int64_t k = 0; k < size && target.some_ignored; ++k)
+    if (target.of[k] < 0) batch.ignore(k);
+}
+
 template <typename S>
 void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begin, int64_t end) {
   using T = Compute<S>;
@@ -385,22 +410,13 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
       load_tile<S>(rows, tile, c, classes, buffer);
       adjust_tile<T>(rows, tile, c, classes, buffer);
       for (int64_t i = 0; i < size; i += lanes) {
-        reduce_lanes<T>(rows, buffer, c, classes, i, target.at(i), batch, sums);
+        reduce_lanes<false, T>(rows, buffer, c, classes, i, target.at(i), batch, sums);
         if (out.argmax) best_of_lanes<T>(buffer, c, classes, i, sums, argmax);
       }
     }
-    for (int64_t k = 0; k < size; ++k) batch.target_logit[k] = static_cast<double>(sums.own[k]);
-    for (int64_t k = 0; k < size && out.argmax; ++k) out.argmax[begin + k] = argmax[k];
-    for (int64_t k = 0; k < size && rows.weight; ++k) {
-      const auto y = target.of[k] < 0 ? 0 : target.of[k];
-      batch.target_weight[k] = static_cast<double>(static_cast<const T*>(rows.weight)[y]);
-      batch.reference[k] = static_cast<double>(sums.reference[k]);
-    }
-    for (int64_t k = 0; k < size && target.some_ignored; ++k) {
-      if (target.of[k] >= 0) continue;
-      batch.ignore(k);
-      if (out.argmax) out.argmax[begin + k] = 0;
-    }
+    finish_tile(rows, target, sums, size, batch);
+    for (int64_t k = 0; k < size && out.argmax; ++k)
+      out.argmax[begin + k] = target.of[k] < 0 ? 0 : argmax[k];
     finish(rows, batch, out, begin, size);
   }
 }

@@ -35,26 +35,23 @@ inline double share_of(const Rows& rows, const Objective& objective, const Reduc
   return reduction.empty_is_zero && divisor == 0 ? 0.0 : 1 / divisor;
 }
 
-// So much of the logits stays in a core's second-level cache between the passes over it.
-constexpr int64_t kChunkBytes = int64_t{1} << 18;
+// Large enough to be worth a call, and small enough that shares of them are even.
+constexpr int64_t kChunkElements = int64_t{1} << 16, kChunkRows = 1024;
 
 // The loss. Its gradient times `upstream` goes to gradient.data, unless that is null. Chunks do not
 // depend on the number of threads, and their losses are added in order.
-inline double evaluate(const Kernels& kernels, Type type, int64_t element_bytes, const Rows& rows,
+inline double evaluate(const Kernels& kernels, Type type, const Rows& rows,
                        const Objective& objective, const Reduction& reduction, int64_t counted,
                        double upstream, const Gradient& gradient, int64_t threads) {
   const double share = share_of(rows, objective, reduction, counted);
-  const int64_t count = rows.count(), fit = kChunkBytes / (rows.classes * element_bytes);
-  const int64_t chunk = fit < 1 ? 1 : fit > kTrainRows ? kTrainRows : fit;
+  const int64_t fit = kChunkElements / (rows.classes + 1), count = rows.count();
+  const int64_t chunk = fit < 1 ? 1 : fit < kChunkRows ? fit : kChunkRows;
   std::vector<double> losses(static_cast<size_t>((count + chunk - 1) / chunk));
-  const int64_t chunks = static_cast<int64_t>(losses.size());
-  share_out(chunks, useful_threads(count, rows.classes, threads), [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const int64_t last = (k + 1) * chunk < count ? (k + 1) * chunk : count;
-      losses[static_cast<size_t>(k)] =
-          kernels.train[type](rows, objective, share * upstream, gradient, k * chunk, last);
-    }
-  });
+  share_out(static_cast<int64_t>(losses.size()), useful_threads(count, rows.classes, threads),
+            [&](int64_t begin, int64_t end) {
+              kernels.train[type](rows, objective, share * upstream, gradient, chunk, begin, end,
+                                  losses.data());
+            });
   double sum = 0.0;
   for (double loss : losses) sum += loss;
   return sum * share;

@@ -69,9 +69,6 @@ struct Objective {
   double smoothing, share, z_loss;
 };
 
-// No more rows at once than this are trained on.
-constexpr int64_t kTrainRows = 512;
-
 struct Kernels {
   const char* level;
   int (*supported)();
@@ -81,7 +78,8 @@ struct Kernels {
   void (*statistics[kTypes])(const Rows&, const Statistics&, int64_t begin, int64_t end);
   void (*gradient[kTypes])(const Rows&, const Statistics&, const Slopes&, const Gradient&,
                            int64_t begin, int64_t end);
-  // the sum of the rows' losses; their gradient times the factor goes to Gradient::data, if any
-  double (*train[kTypes])(const Rows&, const Objective&, double factor, const Gradient&,
-                          int64_t begin, int64_t end);
+  // the losses of chunks [begin, end) of so many rows; the rows' gradient times the factor goes to
+  // Gradient::data, if any
+  void (*train[kTypes])(const Rows&, const Objective&, double factor, const Gradient&,
+                        int64_t chunk, int64_t begin, int64_t end, double* losses);
 };

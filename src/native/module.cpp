@@ -204,9 +204,8 @@ std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, i
                                smoothing,
                                share,
                                z_loss};
-  return {-1,
-          evaluate(*kernels, of, kSizes[type], rows, objective, {mean, normalizer, empty_is_zero},
-                   counted, upstream, gradient_at(out, rows, of, fresh), threads)};
+  return {-1, evaluate(*kernels, of, rows, objective, {mean, normalizer, empty_is_zero}, counted,
+                       upstream, gradient_at(out, rows, of, fresh), threads)};
 }
 
 }  // namespace

@@ -63,9 +63,19 @@ inline T block_max(const T* buffer, int64_t padded) {
   return reduce_max<T>(larger<T>(larger<T>(m0, m1), larger<T>(m2, m3)));
 }
 
+// exp(z - max) for a sum; one that is kept for the gradient has to be 0 where it is negligible.
+template <bool kept, typename T>
+inline Vector<T> summand(const T* buffer, int64_t j, T shift, T* keep) {
+  const Vector<T> below = load(buffer + j) - shift;
+  if (!kept) return exp_of_negative<T>(below);
+  const Vector<T> e = exp_above<T>(below, broadcast(Exp<T>::lowest));
+  store(keep + j, e);
+  return e;
+}
+
 // A block whose maximum is -inf is masked logits, or hides a NaN: its sum is 0, or NaN.
-template <typename T, typename S>
-inline double sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead) {
+template <bool kept, typename T, typename S>
+inline double sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T* keep) {
   constexpr int64_t lanes = Lanes<T>::count;
   const bool masked = max == static_cast<T>(-kInfinity);
   const T shift = masked ? 0 : max;
@@ -73,12 +83,12 @@ inline double sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead) {
   int64_t j = 0;
   for (; j + 4 * lanes <= padded; j += 4 * lanes) {
     for (int64_t k = 0; k < 4; ++k) ahead(j + k * lanes);
-    s0 += exp_of_negative<T>(load(buffer + j) - shift);
-    s1 += exp_of_negative<T>(load(buffer + j + lanes) - shift);
-    s2 += exp_of_negative<T>(load(buffer + j + 2 * lanes) - shift);
-    s3 += exp_of_negative<T>(load(buffer + j + 3 * lanes) - shift);
+    s0 += summand<kept>(buffer, j, shift, keep);
+    s1 += summand<kept>(buffer, j + lanes, shift, keep);
+    s2 += summand<kept>(buffer, j + 2 * lanes, shift, keep);
+    s3 += summand<kept>(buffer, j + 3 * lanes, shift, keep);
   }
-  for (; j < padded; j += lanes) s0 += exp_of_negative<T>(load(buffer + j) - shift);
+  for (; j < padded; j += lanes) s0 += summand<kept>(buffer, j, shift, keep);
   const double sum = reduce_add((s0 + s1) + (s2 + s3));
   return masked && sum == sum ? 0.0 : sum;
 }
@@ -131,9 +141,9 @@ struct Best {
 };
 
 // One pass over a row, the target left out of its sums.
-template <typename S>
+template <bool kept, typename S>
 inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k, Batch& batch,
-                       int64_t* argmax) {
+                       int64_t* argmax, Compute<S>* exps, double* maxima) {
   using T = Compute<S>;
   alignas(64) T buffer[kBlock];
   constexpr T lowest = static_cast<T>(-kInfinity);
@@ -152,7 +162,9 @@ inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k
     }
     const T top = block_max(buffer, padded);
     const double block = static_cast<double>(top);
-    const double block_sum = sum_exp<T, S>(buffer, padded, top, {row + begin + size});
+    const double block_sum = sum_exp<kept, T, S>(buffer, padded, top, {row + begin + size},
+                                                 kept ? exps + begin : nullptr);
+    if (kept) maxima[begin / kBlock] = block;
     if (argmax) {
       if (holds_target) buffer[target - begin] = own;
       const bool bad = block_sum != block_sum || own != own;
@@ -195,7 +207,8 @@ void statistics_of_rows(const Rows& rows, const Statistics& out, int64_t begin, 
         continue;
       }
       const S* row = static_cast<const S*>(rows.logits) + i * rows.classes;
-      reduce_row(rows, row, y, k, batch, out.argmax ? out.argmax + i : nullptr);
+      reduce_row<false>(rows, row, y, k, batch, out.argmax ? out.argmax + i : nullptr, nullptr,
+                        nullptr);
     }
     finish(rows, batch, out, begin, size);
   }

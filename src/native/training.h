@@ -4,14 +4,17 @@
 // Included by level.cpp only; see vector.h for why everything is static.
 #pragma once
 
+#include <stdlib.h>
+
+#include "kept.h"
 #include "passes.h"
 #include "rules.h"
 
 namespace {
 
-// Statistics and slopes of up to kTrainRows rows.
+// Statistics and slopes of a batch of rows.
 struct TrainingTable {
-  alignas(64) double columns[7][kTrainRows];
+  alignas(64) double columns[7][kBatch];
 
   // As arrays over all rows, of which these begin at `begin`.
   double* column(int k, int64_t begin) { return columns[k] - begin; }
@@ -94,25 +97,133 @@ inline Coefficient push_of(const Objective& objective, double factor, int64_t be
   return {column, 1};
 }
 
-// The sum of the losses of rows [begin, end), no more than kTrainRows; their gradient times
-// `factor` goes to gradient.data unless that is null.
-template <typename S>
-double train(const Rows& rows, const Objective& objective, double factor, const Gradient& gradient,
-             int64_t begin, int64_t end) {
-  TrainingTable table;
-  const bool weighted = objective.smoothing != 0;
-  const Statistics given = table.statistics(begin, weighted);
-  statistics<S>(rows, given, begin, end);
-  double *a = table.column(5, begin), *b = table.column(6, begin);
+// Whether the loss is -log p: its slopes are the same for all rows.
+inline bool is_plain(const Objective& objective) {
+  return objective.count == 1 && objective.terms->kind == kLogProb &&
+         objective.terms->factor == 1 && objective.class_weight == nullptr &&
+         objective.sample_weight == nullptr && objective.smoothing == 0 && objective.z_loss == 0;
+}
+
+inline double sum_of(const double* numbers, int64_t count) {
   Numbers sum{};
-  for (int64_t i = begin; i < end; i += Lanes<double>::count)
-    sum += objective_of(rows, objective, given, factor, i, end - i, a, b);
-  if (gradient.data != nullptr) {
-    // weighted_nll is no longer needed
-    const Coefficient c = push_of(objective, factor, begin, end, table.column(4, begin));
-    ::gradient<S>(rows, given, {{a, 1}, {b, 1}, c}, gradient, begin, end);
-  }
+  for (int64_t k = 0; k < count; k += Lanes<double>::count)
+    sum += some_of(numbers + k, count - k, 0.0);
   return reduce_add(sum);
+}
+
+// A batch of rows between its two passes.
+template <typename S>
+struct TrainingBatch {
+  const Rows& rows;
+  const Objective& objective;
+  const Gradient& gradient;
+  double factor;
+  int64_t begin, end;
+  TrainingTable table;
+
+  TrainingBatch(const Rows& rows, const Objective& objective, const Gradient& gradient,
+                double factor, int64_t begin, int64_t end)
+      : rows(rows),
+        objective(objective),
+        gradient(gradient),
+        factor(factor),
+        begin(begin),
+        end(end) {}
+
+  Statistics statistics() { return table.statistics(begin, objective.smoothing != 0); }
+
+  // The sum of the losses; `slopes` are those of the loss times the factor.
+  double apply(const Statistics& given, Slopes& slopes) {
+    if (is_plain(objective)) {
+      slopes = {{&factor, 0}, {&factor, 0}, {nullptr, 0}};
+      return -sum_of(given.log_prob + begin, end - begin);
+    }
+    double *a = table.column(5, begin), *b = table.column(6, begin);
+    Numbers sum{};
+    for (int64_t i = begin; i < end; i += Lanes<double>::count)
+      sum += objective_of(rows, objective, given, factor, i, end - i, a, b);
+    // weighted_nll is no longer needed
+    slopes = {{a, 1}, {b, 1}, push_of(objective, factor, begin, end, table.column(4, begin))};
+    return reduce_add(sum);
+  }
+
+  double by_passes() {
+    const Statistics given = statistics();
+    Slopes slopes;
+    ::statistics<S>(rows, given, begin, end);
+    const double sum = apply(given, slopes);
+    if (gradient.data != nullptr) ::gradient<S>(rows, given, slopes, gradient, begin, end);
+    return sum;
+  }
+
+  double keeping_tiles(void* scratch) {
+    KeptTiles<S> kept(rows.classes, scratch);
+    const TileRows tile(rows, begin, end);
+    const TileTarget<Compute<S>> target(rows, tile);
+    const Statistics given = statistics();
+    Slopes slopes;
+    kept.statistics(rows, given, tile, target);
+    const double sum = apply(given, slopes);
+    if (!kept.gradient(rows, given, slopes, gradient, tile, target))
+      ::gradient<S>(rows, given, slopes, gradient, begin, end);
+    return sum;
+  }
+
+  double keeping_rows(void* scratch) {
+    KeptRows<S> kept(rows.classes, end - begin, scratch);
+    const Statistics given = statistics();
+    Slopes slopes;
+    kept.statistics(rows, given, begin, end - begin);
+    const double sum = apply(given, slopes);
+    if (!kept.gradient(rows, given, slopes, gradient, begin, end - begin))
+      ::gradient<S>(rows, given, slopes, gradient, begin, end);
+    return sum;
+  }
+};
+
+// Memory for what is kept: of so much a second-level cache has room, and no row gets more than it
+// has to have.
+struct Scratch {
+  static constexpr int64_t kUsual = int64_t{1} << 18, kMost = int64_t{1} << 21;
+
+  void *whole = nullptr, *data = nullptr;
+  int64_t bytes = 0;
+
+  explicit Scratch(int64_t least) {
+    if (least > kMost) return;
+    bytes = least < kUsual ? kUsual : least;
+    whole = ::malloc(static_cast<size_t>(bytes) + 64);
+    const auto address = reinterpret_cast<uintptr_t>(whole);
+    data = whole == nullptr ? nullptr : reinterpret_cast<void*>((address + 63) & ~uintptr_t{63});
+  }
+  ~Scratch() { ::free(whole); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+};
+
+// The losses of chunks [begin, end), each of `chunk` rows, go to `losses`; the rows' gradient times
+// `factor` goes to gradient.data, unless that is null.
+template <typename S>
+void train(const Rows& rows, const Objective& objective, double factor, const Gradient& gradient,
+           int64_t chunk, int64_t begin, int64_t end, double* losses) {
+  const bool tiled = across_rows(rows);
+  const int64_t least =
+      tiled ? KeptTiles<S>::bytes(rows.classes) : KeptRows<S>::bytes_of_row(rows.classes);
+  // a softcap's slope takes the raw logits once more
+  const Scratch scratch(gradient.data == nullptr || rows.cap != 0.0 ? Scratch::kMost + 1 : least);
+  const int64_t fit = tiled || scratch.data == nullptr ? kBatch : scratch.bytes / least;
+  const int64_t most = fit < kBatch ? fit : kBatch;
+  for (int64_t k = begin; k < end; ++k) {
+    const int64_t last = (k + 1) * chunk < rows.count() ? (k + 1) * chunk : rows.count();
+    losses[k] = 0.0;
+    for (int64_t i = k * chunk, size; i < last; i += size) {
+      size = tiled ? TileRows(rows, i, last).size : last - i < most ? last - i : most;
+      TrainingBatch<S> batch(rows, objective, gradient, factor, i, i + size);
+      losses[k] += scratch.data == nullptr ? batch.by_passes()
+                   : tiled                 ? batch.keeping_tiles(scratch.data)
+                                           : batch.keeping_rows(scratch.data);
+    }
+  }
 }
 
 }  // namespace

@@ -15,6 +15,9 @@
 #define CROSSENTROPY_VECTOR_BYTES 16
 #endif
 
+// Of what loops are made of: called, it would load its constants anew each time.
+#define CROSSENTROPY_INLINE inline __attribute__((always_inline))
+
 namespace {
 
 template <typename T>
@@ -39,14 +42,14 @@ template <typename T>
 using Vector = typename Lanes<T>::Vector;
 
 template <typename T>
-inline Vector<T> load(const T* from) {
+CROSSENTROPY_INLINE Vector<T> load(const T* from) {
   Vector<T> v;
   std::memcpy(&v, from, sizeof v);
   return v;
 }
 
 template <typename T>
-inline void store(T* to, Vector<T> v) {
+CROSSENTROPY_INLINE void store(T* to, Vector<T> v) {
   std::memcpy(to, &v, sizeof v);
 }
 
@@ -200,7 +203,7 @@ struct Exp<double> {
 
 // (e^r - 1) / r for |r| <= ln2/2.
 template <typename T>
-inline Vector<T> exp_quotient(Vector<T> r) {
+CROSSENTROPY_INLINE Vector<T> exp_quotient(Vector<T> r) {
   using E = Exp<T>;
   constexpr int degree = sizeof(E::coefficients) / sizeof(T) - 1;
   Vector<T> p = broadcast<T>(E::coefficients[degree]);
@@ -210,7 +213,7 @@ inline Vector<T> exp_quotient(Vector<T> r) {
 
 // 2^-Halvings e^x where lowest <= x <= highest; garbage elsewhere, but NaN where x is NaN.
 template <typename T, int Halvings = 0>
-inline Vector<T> exp_within(Vector<T> x) {
+CROSSENTROPY_INLINE Vector<T> exp_within(Vector<T> x) {
   using E = Exp<T>;
   using Bits = typename Lanes<T>::Bits;
   constexpr T log2e = static_cast<T>(1.4426950408889634074);
@@ -224,21 +227,21 @@ inline Vector<T> exp_within(Vector<T> x) {
 
 // For sums in which some term is 1: x <= 0 or NaN, and what is below `lowest` counts as `lowest`.
 template <typename T>
-inline Vector<T> exp_of_negative(Vector<T> x) {
+CROSSENTROPY_INLINE Vector<T> exp_of_negative(Vector<T> x) {
   const Vector<T> lowest = broadcast<T>(Exp<T>::lowest);
   return exp_within<T>(lowest > x ? lowest : x);  // in this order NaN stays
 }
 
 // x <= 0, or not much above, or NaN; exactly 0 below `least`, which is no less than `lowest`.
 template <typename T>
-inline Vector<T> exp_above(Vector<T> x, Vector<T> least) {
+CROSSENTROPY_INLINE Vector<T> exp_above(Vector<T> x, Vector<T> least) {
   const Vector<T> result = exp_within<T>(x);
   return x < least ? Vector<T>{} : result;
 }
 
 // Below `lowest` 0 (no subnormal result), above `highest` inf.
 template <typename T>
-inline Vector<T> exp(Vector<T> x) {
+CROSSENTROPY_INLINE Vector<T> exp(Vector<T> x) {
   // a halving, since 2^n itself overflows just below `highest`
   Vector<T> result = exp_within<T, 1>(x) * static_cast<T>(2);
   result = x < Exp<T>::lowest ? Vector<T>{} : result;
@@ -246,7 +249,7 @@ inline Vector<T> exp(Vector<T> x) {
 }
 
 template <typename T>
-inline Vector<T> magnitude(Vector<T> x) {
+CROSSENTROPY_INLINE Vector<T> magnitude(Vector<T> x) {
   return x < static_cast<T>(0) ? -x : x;
 }
 
@@ -269,25 +272,52 @@ inline Vector<T> tanh_slope(Vector<T> x) {
   return static_cast<T>(4) * decay / (sum * sum);
 }
 
-// log(x) for normal x >= 0: 2^k m with m near 1, log m = 2 artanh s, s = (m - 1) / (m + 1).
-// Coefficients of s^2k are 1/(2k + 1); the first left out is below 1e-18. log 0 is -inf, NaN stays.
-inline Vector<double> log(Vector<double> x) {
+// x = 2^n m with m near 1, for normal x > 0.
+struct Binary {
+  Vector<double> n, m;
+};
+
+CROSSENTROPY_INLINE Binary binary(Vector<double> x) {
   using Bits = typename Lanes<double>::Bits;
   constexpr int64_t root_half = 0x3fe6a09e667f3bcd;  // sqrt(1/2)
-  constexpr double ln2_high = 0.693147180369123816490, ln2_low = 1.90821492927058770002e-10;
   const Bits bits = (Bits)x, k = (bits - root_half) >> 52;
-  const Vector<double> m = (Vector<double>)(bits - (k << 52));
   // k as a double: exact, by the bits of 2^52 + 2^51 + k
   constexpr double magic = 6755399441055744.0;
-  const Vector<double> n = (Vector<double>)((Bits)broadcast(magic) + k) - magic;
-  const Vector<double> s = (m - 1.0) / (m + 1.0), square = s * s;
-  Vector<double> p = broadcast(1.0 / 23);
-  for (int odd = 21; odd >= 3; odd -= 2) p = p * square + 1.0 / odd;
-  const Vector<double> tail = 2.0 * s * square * p + n * ln2_low;
-  Vector<double> result = n * ln2_high + (2.0 * s + tail);
+  return {(Vector<double>)((Bits)broadcast(magic) + k) - magic, (Vector<double>)(bits - (k << 52))};
+}
+
+// log(2^n m) = n ln2 + 2 artanh s with s = (m - 1) / (m + 1), whose series has the coefficients
+// 1 / (2k + 1); the first left out is below 1e-18. Two chains do not wait for each other.
+CROSSENTROPY_INLINE Vector<double> log_by(Vector<double> n, Vector<double> s) {
+  constexpr double ln2_high = 0.693147180369123816490, ln2_low = 1.90821492927058770002e-10;
+  const Vector<double> square = s * s, fourth = square * square;
+  Vector<double> even = broadcast(1.0 / 23), odd = broadcast(1.0 / 21);
+  for (int k = 19; k > 3; k -= 4) {
+    even = even * fourth + 1.0 / k;
+    odd = odd * fourth + 1.0 / (k - 2);
+  }
+  const Vector<double> p = (even * fourth + 1.0 / 3) + odd * square;
+  return n * ln2_high + (2.0 * s + (2.0 * s * square * p + n * ln2_low));
+}
+
+// log(x) for normal x >= 0; log 0 is -inf, NaN stays.
+CROSSENTROPY_INLINE Vector<double> log(Vector<double> x) {
+  const Binary b = binary(x);
+  Vector<double> result = log_by(b.n, (b.m - 1.0) / (b.m + 1.0));
   result = x == 0.0 ? broadcast(-__builtin_inf()) : result;
   result = x == __builtin_inf() ? x : result;
   return x == x ? result : x;
+}
+
+// log(x) and 1 / x for 1 <= x < 1e300 by one division; NaN stays.
+struct LogAndInverse {
+  Vector<double> log, inverse;
+};
+CROSSENTROPY_INLINE LogAndInverse log_and_inverse(Vector<double> x) {
+  const Binary b = binary(x);
+  const Vector<double> above = b.m + 1.0, both = 1.0 / (above * x), inverse = both * above;
+  const Vector<double> result = log_by(b.n, (b.m - 1.0) * (both * x));
+  return {x == x ? result : x, inverse};
 }
 
 // log(1 + x) for 0 <= x <= 1, to the last digits of a tiny x: what 1 + x rounds away is put back.

@@ -163,4 +163,4 @@ def test_training_by_the_module_is_the_same_with_and_without(path):
             criterion(layer(features), TARGET).backward()
             optimizer.step()
         weights.append(layer.weight.detach())
-    assert torch.equal(*weights)
+    torch.testing.assert_close(*weights, rtol=1e-6, atol=1e-7)  # in place it takes two passes

@@ -180,7 +180,7 @@ class Objective(NamedTuple):
     def share(self) -> float:
         """What multiplies −Σ w log p."""
         uniform = self.smoothing_prior is None
-        return self.label_smoothing / self.classes if uniform else self.label_smoothing
+        return self.label_smoothing / max(self.classes, 1) if uniform else self.label_smoothing
 
 
 def _float64(values: Array | None, like: Array, xp: Any) -> Array | None:
