@@ -240,14 +240,27 @@ inline void store_rows(const Rows& rows, const TileRows& tile, int64_t begin, in
   store_transposed<S>(rows, tile, begin, classes, buffer, gradient);
 }
 
+// Past the caches where a vector fills a line.
+template <typename T>
+inline void write_streaming(T* to, Vector<T> v) {
+  if (reinterpret_cast<uintptr_t>(to) % sizeof v == 0)
+    stream(to, v);
+  else
+    store(to, v);
+}
+inline void write_streaming(BFloat16* to, Vector<float> v) { Element<BFloat16>::write(to, v); }
+inline void write_streaming(Half* to, Vector<float> v) { Element<Half>::write(to, v); }
+
 template <typename S>
 inline void store_tile(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
-                       const Tile<Compute<S>>& buffer, S* gradient) {
+                       const Tile<Compute<S>>& buffer, S* gradient, bool past_caches) {
   if (rows.inner == 1) return store_rows<S>(rows, tile, begin, classes, buffer, gradient);
   constexpr int64_t lanes = Lanes<Compute<S>>::count;
   S* to = gradient + tile.first + begin * tile.stride;
   for (int64_t c = 0; c < classes; ++c, to += tile.stride) {
     int64_t i = 0;
+    for (; i + lanes <= tile.size && past_caches; i += lanes)
+      write_streaming(to + i, load(&buffer[c][i]));
     for (; i + lanes <= tile.size; i += lanes) Element<S>::write(to + i, load(&buffer[c][i]));
     if (i < tile.size) Element<S>::write_part(to + i, load(&buffer[c][i]), tile.size - i);
   }
@@ -475,9 +488,11 @@ void gradient_of_columns(const Rows& rows, const Statistics& statistics, const S
       for (int64_t i = 0; i < size; i += lanes)
         gradient_of_lanes<T>(rows, buffer, c, classes, i, target.at(i), batch, weighted,
                              capped ? &slope : nullptr);
-      store_tile<S>(rows, tile, c, classes, buffer, static_cast<S*>(gradient.data));
+      store_tile<S>(rows, tile, c, classes, buffer, static_cast<S*>(gradient.data),
+                    gradient.stream);
     }
   }
+  if (gradient.stream) fence();
 }
 
 }  // namespace

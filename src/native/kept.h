@@ -170,7 +170,8 @@ struct KeptTiles {
       for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
         scale_lanes(rows, tiles[t], begin, classes, i, target.at(i), load(factor + i), entries,
                     slopes.c.data != nullptr);
-      store_tile<S>(rows, tile, begin, classes, tiles[t], static_cast<S*>(gradient.data));
+      store_tile<S>(rows, tile, begin, classes, tiles[t], static_cast<S*>(gradient.data),
+                    gradient.stream);
     }
     return true;
   }

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -118,8 +119,8 @@ nb::object memory(size_t bytes) {
 
 constexpr int64_t kSizes[kTypes] = {4, 8, 2, 2};
 
-// A gradient of this size is no longer in any cache when it is read again.
-constexpr int64_t kStreamBytes = int64_t{1} << 25;
+// A gradient of this size is hardly in a cache any more when it is read again.
+constexpr int64_t kStreamBytes = int64_t{1} << 24;
 
 Gradient gradient_at(uintptr_t out, const Rows& rows, Type type, bool fresh) {
   const int64_t bytes = rows.count() * rows.classes * kSizes[type];
@@ -146,12 +147,13 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   });
 }
 
-double sum_of_weights(const Rows& rows, Type type) {
-  double sum = 0.0;
-  for (int64_t j = 0; j < rows.classes; ++j)
-    sum += type == kFloat64 ? static_cast<const double*>(rows.weight)[j]
-                            : static_cast<double>(static_cast<const float*>(rows.weight)[j]);
-  return sum;
+// What goes with the classes, in double where the logits are, else in float.
+std::vector<double> numbers_of(uintptr_t from, Type type, int64_t classes) {
+  std::vector<double> numbers(static_cast<size_t>(from == 0 ? 0 : classes));
+  for (size_t j = 0; j < numbers.size(); ++j)
+    numbers[j] = type == kFloat64 ? pointer<const double>(from)[j]
+                                  : static_cast<double>(pointer<const float>(from)[j]);
+  return numbers;
 }
 
 // A weight of 1 for each class, in the logits' type.
@@ -195,11 +197,13 @@ std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, i
     ones = ones_of(of, classes);
     rows.weight = ones.data();
   } else if (weight != 0) {
-    rows.weight_total = sum_of_weights(rows, of);
+    const std::vector<double> given = numbers_of(weight, of, classes);
+    rows.weight_total = std::accumulate(given.begin(), given.end(), 0.0);
   }
+  const std::vector<double> by_class = numbers_of(class_weight, of, classes);
   const Objective objective = {terms.data(),
                                static_cast<int64_t>(terms.size()),
-                               pointer<const double>(class_weight),
+                               class_weight == 0 ? nullptr : by_class.data(),
                                pointer<const double>(sample_weight),
                                smoothing,
                                share,

@@ -224,6 +224,7 @@ void train(const Rows& rows, const Objective& objective, double factor, const Gr
                                            : batch.keeping_rows(scratch.data);
     }
   }
+  if (gradient.stream) fence();
 }
 
 }  // namespace

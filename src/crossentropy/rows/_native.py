@@ -119,11 +119,16 @@ class TorchMemory:
 
         A view may be lazily negated, and a tensor of lazy zeros has no memory at all.
         """
-        plain = type(array) in self._classes and array.is_cpu
-        return plain and not array.is_neg() and not array._is_zerotensor()
+        return (
+            type(array) in self._classes
+            and array.is_cpu
+            and not array.is_neg()
+            and not array._is_zerotensor()
+        )
 
     def address(self, array: Any) -> int:
-        return int(array.data_ptr())
+        address: int = array.data_ptr()
+        return address
 
     def type_code(self, array: Any) -> int:
         return self._codes[array.dtype]
@@ -280,18 +285,19 @@ def raise_out_of_range(rows: Rows, row: int) -> None:
 
 def _common(rows: Rows, memory: Memory) -> tuple[Any, ...]:
     """What both passes begin with. `rows` keeps the arrays alive during the call."""
-    outer, classes, *inner = rows.logits.shape
+    logits = rows.logits
+    shape = logits.shape
     return (
-        memory.type_code(rows.logits),
-        memory.address(rows.logits),
+        memory.type_code(logits),
+        memory.address(logits),
         memory.address(rows.target),
-        outer,
-        classes,
-        inner[0] if inner else 1,
+        shape[0],
+        shape[1],
+        shape[2] if len(shape) > 2 else 1,
         rows.ignore_index,
         rows.softcap or 0.0,
         1.0 / rows.temperature,
-        _address(rows.bias, memory),
+        0 if rows.bias is None else memory.address(rows.bias),
     )
 
 

@@ -40,7 +40,7 @@ class Training(NamedTuple):
     rule
         The loss, as a sum of terms.
     class_weight
-        ω, (C,) float64, or None for ones.
+        ω, (C,), of the type that goes with the logits (`weight_dtype`), or None for ones.
     sample_weight
         (N,) float64, or None for ones.
     label_smoothing

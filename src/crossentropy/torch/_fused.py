@@ -8,6 +8,7 @@ scaling is to save; and where upstreams are such, large gradients are left to th
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,7 +22,10 @@ from crossentropy.rows import Rows, Training, _native
 
 from . import _composite, _numpy
 from ._options import Options
-from ._problem import Problem, problem_of
+from ._problem import Problem, per_class, problem_of
+
+_MEAN, _SUM = Training(), Training(mean=False)
+_MOST = sys.float_info.max
 
 SMALL = 2**16  # logits: some 50 µs for one thread, and a gradient that nobody misses
 
@@ -126,7 +130,6 @@ def plain_call(
 
     None where something is not plain and right: other routes check and explain.
     """
-    numbers = label_smoothing, temperature, z_loss
     if not (
         input.ndim == 2
         and input.dtype in _numpy.TYPES
@@ -136,22 +139,22 @@ def plain_call(
         and _numpy.is_plain(target)
         and (weight is None or _is_constant(weight, input.shape[1:], input.dtype))
         and reduction in ("mean", "sum")
-        and not any(isinstance(number, Tensor) for number in numbers)
-        and 0 <= label_smoothing <= 1
-        and 0 < temperature < math.inf
-        and 0 <= z_loss < math.inf
+        and _is_number(label_smoothing, 0, 1)
+        and (_is_number(temperature, 0, _MOST) and temperature > 0)
+        and _is_number(z_loss, 0, _MOST)
         and rows.path() != "reference"
         and not _composite.transformed()
         and _is_worth_it(input)
     ):
         return None
-    training = Training(
-        class_weight=None if weight is None else weight.double(),
-        label_smoothing=label_smoothing,
-        share=label_smoothing / max(input.shape[1], 1),
-        z_loss=z_loss,
-        mean=reduction == "mean",
-    )
+    training = _SUM if reduction == "sum" else _MEAN
+    if not (weight is None and label_smoothing == 0 and z_loss == 0):
+        training = training._replace(
+            class_weight=weight,
+            label_smoothing=label_smoothing,
+            share=label_smoothing / max(input.shape[1], 1),
+            z_loss=z_loss,
+        )
 
     def problem(logits: Tensor) -> Problem:
         given = Options(
@@ -166,6 +169,10 @@ def plain_call(
         return problem_of(logits, given)
 
     return Call(training, problem, ignore_index, temperature, weight)
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, float | int) and least <= value <= most
 
 
 def _is_constant(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
@@ -185,10 +192,11 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
     rule = objective.loss.kernel_rule if is_portable(objective.loss) else None
     if rule is None or problem.reduction == "none" or not _is_worth_it(logits):
         return None
+    own = problem.sample_weight
     training = Training(
         rule=rule,
-        class_weight=_doubles(objective.class_weight),
-        sample_weight=_doubles(problem.sample_weight),
+        class_weight=per_class(objective.class_weight, logits),
+        sample_weight=None if own is None else own.double().contiguous(),
         label_smoothing=objective.label_smoothing,
         share=objective.share,
         z_loss=objective.z_loss,
@@ -205,7 +213,3 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
         problem.bias,
         problem.softcap,
     )
-
-
-def _doubles(values: Tensor | None) -> Tensor | None:
-    return None if values is None else values.double().contiguous()

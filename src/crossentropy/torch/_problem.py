@@ -132,8 +132,8 @@ def problem_of(logits: Tensor, options: Options) -> Problem:
     own, normalizer = options.sample_weight, options.normalizer
     return Problem(
         objective=objective,
-        weight=_per_class(objective.weight, logits),
-        bias=_per_class(options.logit_bias, logits),
+        weight=per_class(objective.weight, logits),
+        bias=per_class(options.logit_bias, logits),
         temperature=float(options.temperature) / objective.scale,
         softcap=None if options.softcap is None else float(options.softcap),
         reduction=options.reduction,
@@ -143,7 +143,7 @@ def problem_of(logits: Tensor, options: Options) -> Problem:
     )
 
 
-def _per_class(values: Tensor | None, logits: Tensor) -> Tensor | None:
+def per_class(values: Tensor | None, logits: Tensor) -> Tensor | None:
     """As the kernels read it."""
     if values is None:
         return None
