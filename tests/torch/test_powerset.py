@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -22,6 +23,10 @@ SEVEN = [  # the paper's 3 speakers, of whom at most 2 speak
     [0, 1, 1],
 ]
 SIZES = [(1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (4, 4), (6, 3)]
+needs_scipy = pytest.mark.skipif(find_spec("scipy") is None, reason="needs scipy")
+every_method = pytest.mark.parametrize(
+    "method", ["exact", pytest.param("assignment", marks=needs_scipy)]
+)
 every_size = pytest.mark.parametrize(("labels", "most"), SIZES)
 
 
@@ -142,6 +147,7 @@ def test_the_exact_permutation_is_that_of_least_loss(labels, most):
         assert torch.equal(aligned[b], multilabel[b][:, best])
 
 
+@needs_scipy
 @every_size
 def test_the_assignment_has_the_least_binary_cross_entropy_of_marginals(labels, most):
     powerset = Powerset(labels, most)
@@ -158,7 +164,7 @@ def test_the_assignment_has_the_least_binary_cross_entropy_of_marginals(labels, 
         assert powerset(logits[b], exact) <= powerset(logits[b], aligned[b]) + 1e-12
 
 
-@pytest.mark.parametrize("method", ["exact", "assignment"])
+@every_method
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_permutation_that_made_the_predictions_is_found(method, dtype):
     powerset = Powerset(4, 2)
@@ -169,6 +175,7 @@ def test_a_permutation_that_made_the_predictions_is_found(method, dtype):
     assert torch.equal(powerset.permutation(logits.to(dtype), multilabel, method=method), orders)
 
 
+@needs_scipy
 def test_many_labels_are_assigned():
     powerset = Powerset(20, 2)
     _, multilabel = recordings(powerset, 400)
@@ -180,7 +187,7 @@ def test_many_labels_are_assigned():
         powerset.permutation(logits, multilabel)
 
 
-@pytest.mark.parametrize("method", ["exact", "assignment"])
+@every_method
 def test_frames_of_no_weight_have_no_say(method):
     powerset = Powerset(3, 2)
     logits, multilabel = recordings(powerset, 2, 30)
@@ -193,14 +200,14 @@ def test_frames_of_no_weight_have_no_say(method):
     assert torch.equal(got, want)
 
 
-@pytest.mark.parametrize("method", ["exact", "assignment"])
+@every_method
 def test_impossible_sets_are_avoided(method):
     logits = torch.tensor([[0.0, -torch.inf, 0.0], [0.0, 0.0, 0.0]])
     order = Powerset(2, 1).permutation(logits, torch.tensor([[1, 0], [0, 0]]), method=method)
     assert order.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("method", ["exact", "assignment"])
+@every_method
 def test_nan_logits_make_no_error(method):
     """Their loss says enough: where gradients are scaled, training goes on."""
     powerset, multilabel = Powerset(3, 2), torch.tensor([[1, 0, 0]])
