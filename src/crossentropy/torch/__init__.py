@@ -1,7 +1,8 @@
 """The training loss for PyTorch: torch's signature, every loss of the family, exact numerics.
 
 `cross_entropy` and `CrossEntropyLoss` take the place of
-`torch.nn.functional.cross_entropy` and `torch.nn.CrossEntropyLoss`.
+`torch.nn.functional.cross_entropy` and `torch.nn.CrossEntropyLoss`; `Powerset` poses a
+multilabel problem as one for them.
 """
 
 from crossentropy._optional import require
@@ -13,6 +14,7 @@ import array_api_compat.torch  # noqa: E402, F401
 
 from ._functional import cross_entropy  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
+from ._powerset import Powerset  # noqa: E402
 from ._result import CrossEntropyResult  # noqa: E402
 
-__all__ = ["CrossEntropyLoss", "CrossEntropyResult", "cross_entropy"]
+__all__ = ["CrossEntropyLoss", "CrossEntropyResult", "Powerset", "cross_entropy"]

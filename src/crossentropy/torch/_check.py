@@ -37,8 +37,13 @@ def numbers(temperature: float, softcap: float | None, z_loss: float, empty: str
 
 def distribution(prior: Tensor) -> None:
     """Raise where a smoothing prior is no distribution, if its numbers are at hand to look at."""
-    if prior.is_cpu and type(prior) is Tensor and not _traced():
+    if at_hand(prior):
         _check.distribution(prior, prior.numel(), "smoothing_prior")
+
+
+def at_hand(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers can be looked at here and now, with no device to wait for."""
+    return tensor.is_cpu and type(tensor) is Tensor and not _traced()
 
 
 def _traced() -> bool:
