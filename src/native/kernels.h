@@ -69,6 +69,21 @@ struct Objective {
   double smoothing, share, z_loss;
 };
 
+// Targets that are distributions: class_weight_j (keep t_j + spread prior_j), with t the rows'
+// probabilities or the softmax of a teacher's logits, which has no weights and is kept whole.
+// Arrays of the classes are of the type that goes with the logits.
+struct SoftTarget {
+  const void* data;  // like the logits
+  bool is_teacher;
+  double teacher_scale;      // 1 / temperature
+  const void* class_weight;  // (classes,), or null for ones
+  const void* prior;         // (classes,), or null for ones
+  double keep, spread;
+  double z_loss;
+  const uint8_t* mask;       // (rows,), 0 where a row counts for nothing; or null
+  const double* row_factor;  // (rows,), of the gradient; or null
+};
+
 struct Kernels {
   const char* level;
   int (*supported)();
@@ -82,4 +97,8 @@ struct Kernels {
   // Gradient::data, if any
   void (*train[kTypes])(const Rows&, const Objective&, double factor, const Gradient&,
                         int64_t chunk, int64_t begin, int64_t end, double* losses);
+  // the losses of rows [begin, end) with soft targets, Rows::target not being used; their gradient
+  // times the factor goes to Gradient::data, if any; false where there was no memory
+  bool (*soft[kTypes])(const Rows&, const SoftTarget&, double factor, const Gradient&,
+                       int64_t begin, int64_t end, double* losses);
 };

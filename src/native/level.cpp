@@ -1,5 +1,6 @@
 // The row kernels at one instruction-set level. CMake compiles this file once per level, with the
 // level's flags and CROSSENTROPY_LEVEL; the object must hold no weak symbols (a test looks).
+#include "soft.h"
 #include "training.h"
 
 namespace {
@@ -60,4 +61,5 @@ extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL) = {
     {statistics<float>, statistics<double>, statistics<BFloat16>, statistics<Half>},
     {gradient<float>, gradient<double>, gradient<BFloat16>, gradient<Half>},
     {train<float>, train<double>, train<BFloat16>, train<Half>},
+    {soft<float>, soft<double>, soft<BFloat16>, soft<Half>},
 };

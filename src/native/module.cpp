@@ -8,7 +8,9 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -212,6 +214,36 @@ std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, i
                        upstream, gradient_at(out, rows, of, fresh), threads)};
 }
 
+constexpr int64_t kSoftRowCost = 256;  // elements that a row costs beside its own
+
+// The losses of rows with soft targets to `losses`, and their gradient times `factor` to `out`,
+// unless that is null.
+void soft(int type, uintptr_t logits, int64_t count, int64_t classes, double cap, double scale,
+          uintptr_t bias, uintptr_t target, bool is_teacher, double teacher_scale,
+          uintptr_t class_weight, uintptr_t prior, double keep, double spread, double z_loss,
+          uintptr_t mask, uintptr_t row_factor, double factor, uintptr_t losses, uintptr_t out,
+          bool fresh, int64_t threads) {
+  nb::gil_scoped_release released;
+  const Rows rows = rows_of(logits, 0, count, classes, 1, 0, cap, scale, bias, 0, 0.0);
+  const SoftTarget given = {pointer<const void>(target),
+                            is_teacher,
+                            teacher_scale,
+                            pointer<const void>(class_weight),
+                            pointer<const void>(prior),
+                            keep,
+                            spread,
+                            z_loss,
+                            pointer<const uint8_t>(mask),
+                            pointer<const double>(row_factor)};
+  const Gradient result = gradient_at(out, rows, static_cast<Type>(type), fresh);
+  std::atomic<bool> complete{true};
+  over_rows(count, 2 * classes + kSoftRowCost, threads, [&](int64_t begin, int64_t end) {
+    if (!kernels->soft[type](rows, given, factor, result, begin, end, pointer<double>(losses)))
+      complete = false;
+  });
+  if (!complete) throw std::bad_alloc();
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -224,6 +256,7 @@ NB_MODULE(_native, m) {
   m.def("statistics", &statistics);
   m.def("gradient", &gradient);
   m.def("train", &train);
+  m.def("soft", &soft);
   m.def("memory", &memory);
   m.def("empty_cache", [] { kept_memory().clear(); });
 }

@@ -4,11 +4,10 @@
 // Included by level.cpp only; see vector.h for why everything is static.
 #pragma once
 
-#include <stdlib.h>
-
 #include "kept.h"
 #include "passes.h"
 #include "rules.h"
+#include "scratch.h"
 
 namespace {
 
@@ -181,25 +180,7 @@ struct TrainingBatch {
   }
 };
 
-// Memory for what is kept: of so much a second-level cache has room, and no row gets more than it
-// has to have.
-struct Scratch {
-  static constexpr int64_t kUsual = int64_t{1} << 18, kMost = int64_t{1} << 21;
-
-  void *whole = nullptr, *data = nullptr;
-  int64_t bytes = 0;
-
-  explicit Scratch(int64_t least) {
-    if (least > kMost) return;
-    bytes = least < kUsual ? kUsual : least;
-    whole = ::malloc(static_cast<size_t>(bytes) + 64);
-    const auto address = reinterpret_cast<uintptr_t>(whole);
-    data = whole == nullptr ? nullptr : reinterpret_cast<void*>((address + 63) & ~uintptr_t{63});
-  }
-  ~Scratch() { ::free(whole); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-};
+constexpr int64_t kMostKept = int64_t{1} << 21;  // bytes
 
 // The losses of chunks [begin, end), each of `chunk` rows, go to `losses`; the rows' gradient times
 // `factor` goes to gradient.data, unless that is null.
@@ -209,8 +190,9 @@ void train(const Rows& rows, const Objective& objective, double factor, const Gr
   const bool tiled = across_rows(rows);
   const int64_t least =
       tiled ? KeptTiles<S>::bytes(rows.classes) : KeptRows<S>::bytes_of_row(rows.classes);
-  // a softcap's slope takes the raw logits once more
-  const Scratch scratch(gradient.data == nullptr || rows.cap != 0.0 ? Scratch::kMost + 1 : least);
+  // a softcap's slope takes the raw logits once more, as do rows that no cache has room for
+  const bool keeps = gradient.data != nullptr && rows.cap == 0.0 && least <= kMostKept;
+  const Scratch scratch(keeps ? least : 0);
   const int64_t fit = tiled || scratch.data == nullptr ? kBatch : scratch.bytes / least;
   const int64_t most = fit < kBatch ? fit : kBatch;
   for (int64_t k = begin; k < end; ++k) {
