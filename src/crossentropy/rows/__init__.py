@@ -14,7 +14,7 @@ one that knows that there is a native extension.
 from ._contract import NOTHING, Rows, RowStatistics, Slopes
 from ._dispatch import available_paths, gradient, native_error, path, statistics, use
 from ._make import make
-from ._training import RuleKind, RuleTerm, Training
+from ._training import RuleKind, RuleTerm, SoftTarget, Training
 
 __all__ = [
     "NOTHING",
@@ -23,6 +23,7 @@ __all__ = [
     "RuleKind",
     "RuleTerm",
     "Slopes",
+    "SoftTarget",
     "Training",
     "available_paths",
     "gradient",

@@ -16,7 +16,7 @@ import numpy as np
 from crossentropy._arrays import Array, is_torch
 
 from ._contract import NOTHING, Rows, RowStatistics, Slopes, weight_dtype
-from ._training import Training
+from ._training import SoftTarget, Training
 
 TYPES = ("float32", "float64", "bfloat16", "float16")  # in the kernels' order
 
@@ -272,6 +272,56 @@ def train(
     if bad >= 0:
         raise_out_of_range(rows, bad)
     return loss, result
+
+
+def soft(
+    rows: Rows,
+    target: Array,
+    soft: SoftTarget,
+    memory: Memory,
+    *,
+    wants_gradient: bool = True,
+    factor: float = 1.0,
+    row_factor: Array | None = None,
+    out: Array | None = None,
+) -> tuple[Array, Array | None]:
+    """The losses of rows, (N,) float64, and their gradient times the factors, in one read.
+
+    Raises
+    ------
+    MemoryError
+        If there is no memory for a row.
+    """
+    result, fresh = out, False
+    if wants_gradient and out is None:
+        result, fresh = memory.output(rows.logits)
+    count, classes = rows.logits.shape
+    losses = memory.table((1, count))[0]
+    kernels.soft(
+        memory.type_code(rows.logits),
+        memory.address(rows.logits),
+        count,
+        classes,
+        rows.softcap or 0.0,
+        1.0 / rows.temperature,
+        _address(rows.bias, memory),
+        memory.address(target),
+        soft.is_teacher,
+        soft.teacher_scale,
+        _address(soft.class_weight, memory),
+        _address(soft.prior, memory),
+        soft.keep,
+        soft.spread,
+        soft.z_loss,
+        _address(soft.mask, memory),
+        _address(row_factor, memory),
+        factor,
+        memory.address(losses),
+        _address(result, memory),
+        fresh,
+        rows.n_threads,
+    )
+    return losses, result
 
 
 def raise_out_of_range(rows: Rows, row: int) -> None:

@@ -66,3 +66,36 @@ class Training(NamedTuple):
     mean: bool = True
     normalizer: float = math.nan
     empty_is_zero: bool = False
+
+
+class SoftTarget(NamedTuple):
+    """How the kernels read targets that are distributions, but for the targets themselves.
+
+    The loss of a row is Σ_j w_j (−log p_j) + λ·W·L², with
+    w_j = ω_j·(keep·t_j + spread·π_j) and W = Σ_j ω_j·t_j; for a teacher it is the divergence
+    KL(t‖p) with t the softmax of its logits.
+
+    Attributes
+    ----------
+    is_teacher
+        Whether targets are logits.
+    teacher_scale
+        What multiplies them, 1 / temperature.
+    class_weight, prior
+        ω and π, (C,), of the type that goes with the logits, or None for ones.
+    keep, spread
+        1 − ε and, of label smoothing, ε or ε/C.
+    z_loss
+        λ.
+    mask
+        (N,) bool or None: False where a row counts for nothing.
+    """
+
+    is_teacher: bool = False
+    teacher_scale: float = 1.0
+    class_weight: Array | None = None
+    prior: Array | None = None
+    keep: float = 1.0
+    spread: float = 0.0
+    z_loss: float = 0.0
+    mask: Array | None = None

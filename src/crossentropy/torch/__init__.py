@@ -12,9 +12,16 @@ require("torch", "torch")  # first: without torch this is the error to see
 # here, since the first call may be a compiled one, and a compiler follows no import
 import array_api_compat.torch  # noqa: E402, F401
 
+from ._distillation import distillation_loss  # noqa: E402
 from ._functional import cross_entropy  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
 from ._powerset import Powerset  # noqa: E402
 from ._result import CrossEntropyResult  # noqa: E402
 
-__all__ = ["CrossEntropyLoss", "CrossEntropyResult", "Powerset", "cross_entropy"]
+__all__ = [
+    "CrossEntropyLoss",
+    "CrossEntropyResult",
+    "Powerset",
+    "cross_entropy",
+    "distillation_loss",
+]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crossentropy.losses import _check
+from crossentropy.losses import CrossEntropy, _check
 
 from ._options import Options
 
@@ -17,9 +17,54 @@ def arguments(input: Tensor, target: Tensor, options: Options) -> None:
     """Raise where input, target and options do not fit together."""
     _torchs(input, target, options)
     numbers(options.temperature, options.softcap, options.z_loss, options.empty)
-    _tensors(input, target, options)
+    _tensors(input, target.shape, options)
     if options.inplace_backward and not _traced():
         _overwritable(input)
+
+
+def soft_arguments(input: Tensor, target: Tensor, options: Options) -> None:
+    """Raise where input, distributions as targets and options do not fit together."""
+    weight = options.weight
+    fits = (
+        input.is_floating_point()
+        and target.device == input.device
+        and (weight is None or (weight.shape == _classes(input) and weight.is_floating_point()))
+        and options.ignore_index < 0
+        and options.reduction in ("none", "mean", "sum")
+        and 0 <= options.label_smoothing <= 1
+    )
+    if not fits:
+        _raise_torchs(input, target, options)
+    for name, given in (
+        ("loss", not isinstance(options.loss, CrossEntropy)),
+        ("return_stats", options.return_stats),
+        ("inplace_backward", options.inplace_backward),
+    ):
+        if given:
+            raise ValueError(
+                f"{name} goes with class indices as targets, got probabilities "
+                f"{tuple(target.shape)}; leave it out, or give target.argmax(1)"
+            )
+    if weight is not None:
+        _constant("weight", weight, "pass weight.detach()")
+    numbers(options.temperature, options.softcap, options.z_loss, options.empty)
+    _tensors(input, row_shape(input), options)
+    if options.mask is not None:
+        mask(options.mask, row_shape(input))
+
+
+def row_shape(input: Tensor) -> torch.Size:
+    """Of what there is one for each row."""
+    return input.shape[:1] * (input.ndim > 1) + input.shape[2:]
+
+
+def mask(mask: Tensor, shape: torch.Size) -> None:
+    """Raise where a mask is none."""
+    if mask.dtype != torch.bool or mask.shape != shape:
+        raise ValueError(
+            f"mask must be bool and have shape {tuple(shape)}, got {mask.dtype} and "
+            f"{tuple(mask.shape)}"
+        )
 
 
 def numbers(temperature: float, softcap: float | None, z_loss: float, empty: str) -> None:
@@ -51,18 +96,13 @@ def _traced() -> bool:
 
 
 def _torchs(input: Tensor, target: Tensor, options: Options) -> None:
-    if target.is_floating_point() and target.shape == input.shape and input.ndim > 0:
-        raise NotImplementedError(
-            "class probabilities as targets are not supported yet; give class indices, or use "
-            "torch.nn.functional.cross_entropy"
-        )
     weight = options.weight
     fits = (
         input.ndim > 0
         and input.is_floating_point()
         and target.dtype == torch.int64
         and target.device == input.device
-        and target.shape == input.shape[:1] * (input.ndim > 1) + input.shape[2:]
+        and target.shape == row_shape(input)
         and (weight is None or (weight.shape == _classes(input) and weight.is_floating_point()))
         and options.reduction in ("none", "mean", "sum")
         and 0 <= options.label_smoothing <= 1
@@ -71,14 +111,7 @@ def _torchs(input: Tensor, target: Tensor, options: Options) -> None:
         if weight is not None:
             _constant("weight", weight, "pass weight.detach()")
         return
-    functional.cross_entropy(  # raises
-        input,
-        target,
-        weight,
-        ignore_index=options.ignore_index,
-        reduction=options.reduction,
-        label_smoothing=options.label_smoothing,
-    )
+    _raise_torchs(input, target, options)
     raise ValueError(
         "expected input (C,), (N, C) or (N, C, d1, ...) with int64 targets (), (N,) or "
         f"(N, d1, ...), got input {tuple(input.shape)} {input.dtype} and target "
@@ -86,10 +119,22 @@ def _torchs(input: Tensor, target: Tensor, options: Options) -> None:
     )
 
 
-def _tensors(input: Tensor, target: Tensor, options: Options) -> None:
+def _raise_torchs(input: Tensor, target: Tensor, options: Options) -> None:
+    """Torch's own error, where it has one."""
+    functional.cross_entropy(
+        input,
+        target,
+        options.weight,
+        ignore_index=options.ignore_index,
+        reduction=options.reduction,
+        label_smoothing=options.label_smoothing,
+    )
+
+
+def _tensors(input: Tensor, shape: torch.Size, options: Options) -> None:
     own, bias, prior = options.sample_weight, options.logit_bias, options.smoothing_prior
     if own is not None:
-        _fits("sample_weight", own, target.shape, "multiply the losses of reduction='none'")
+        _fits("sample_weight", own, shape, "multiply the losses of reduction='none'")
     if bias is not None:
         _fits("logit_bias", bias, _classes(input), "add it to input")
     if prior is not None:
@@ -100,6 +145,8 @@ def _tensors(input: Tensor, target: Tensor, options: Options) -> None:
         raise ValueError(
             f"normalizer goes with reduction='mean', got reduction={options.reduction!r}"
         )
+    if isinstance(normalizer, str) and normalizer != "weights":
+        raise ValueError(f"normalizer must be a number, a tensor or 'weights', got {normalizer!r}")
     if isinstance(normalizer, Tensor):
         if normalizer.numel() != 1:
             raise ValueError(f"normalizer must be one number, got shape {tuple(normalizer.shape)}")

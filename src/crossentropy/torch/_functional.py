@@ -17,6 +17,7 @@ from ._layout import rows_of
 from ._options import Options
 from ._problem import problem_of
 from ._result import CrossEntropyResult, result_of
+from ._soft_cross_entropy import is_soft, soft_cross_entropy
 
 Rule = Callable[[Tensor], Tensor]  # losses by row from log p of the target
 
@@ -34,12 +35,13 @@ def cross_entropy(
     *,
     loss: Loss | Rule | str | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     temperature: float = 1.0,
     logit_bias: Tensor | None = None,
     softcap: float | None = None,
     smoothing_prior: Tensor | None = None,
     z_loss: float = 0.0,
-    normalizer: Tensor | float | None = None,
+    normalizer: Tensor | float | Literal["weights"] | None = None,
     empty: str = "nan",
     inplace_backward: bool = False,
     return_stats: Literal[False] = False,
@@ -69,17 +71,18 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
     *,
     loss: Loss | Rule | str | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     temperature: float = 1.0,
     logit_bias: Tensor | None = None,
     softcap: float | None = None,
     smoothing_prior: Tensor | None = None,
     z_loss: float = 0.0,
-    normalizer: Tensor | float | None = None,
+    normalizer: Tensor | float | Literal["weights"] | None = None,
     empty: str = "nan",
     inplace_backward: bool = False,
     return_stats: bool = False,
 ) -> Tensor | CrossEntropyResult:
-    """Cross entropy of logits and class indices, or another loss of the family.
+    """Cross entropy of logits and targets, or another loss of the family.
 
     The arguments before the star are those of `torch.nn.functional.cross_entropy`, with its
     meaning and its errors. The row's loss is
@@ -92,7 +95,10 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         (C,), (N, C) or (N, C, d1, …) logits of any floating-point type. Contiguous and
         channels_last ones are read where they lie.
     target
-        (), (N,) or (N, d1, …) int64 class indices in [0, C), or `ignore_index`.
+        (), (N,) or (N, d1, …) int64 class indices in [0, C), or `ignore_index`; or, of input's
+        shape and floating-point, a distribution t over the classes for each row, whose loss is
+        ``Σ_j w_j·(−log p_j) + λ·W·L²`` with ``w = ω·((1 − ε)·t + ε·π)`` and ``W = Σ_j ω_j·t_j``.
+        It may ask for its gradient. No check is made that it sums to 1.
     weight
         (C,) class weights ω.
     size_average, reduce
@@ -101,14 +107,17 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         Targets with this value contribute neither loss nor gradient.
     reduction
         ``"mean"`` divides the sum by that of the weights of the rows, ``"sum"`` does not,
-        ``"none"`` gives a loss for each target.
+        ``"none"`` gives a loss for each row. For distributions a mean divides by the number of
+        rows, whatever the class weights, as in torch; see `normalizer`.
     label_smoothing
         ε in [0, 1].
     loss
         f: a loss of `crossentropy.losses`, its name, or a function of your own from log p of the
         targets, (N,) float64, to the losses; cross entropy where None.
     sample_weight
-        Of target's shape: a weight for each row.
+        A weight for each row, of the shape of class indices.
+    mask
+        Likewise, bool: False where a row contributes neither loss nor gradient.
     temperature
         Divides the logits.
     logit_bias
@@ -122,6 +131,8 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
     normalizer
         What the sum is divided by instead, with ``reduction="mean"``: the number of targets in
         all micro-batches or on all machines makes accumulated gradients come out right.
+        ``"weights"`` is the sum of the weights that the targets have, ``Σ_i Σ_j ω_j·t_ij`` for
+        distributions, so that they and the same targets as class indices agree.
     empty
         The mean over nothing, where all rows are ignored or weigh 0: ``"nan"`` as in torch, or
         ``"zero"``, a loss of 0 whose gradient is 0.
@@ -149,8 +160,6 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         As torch where its arguments do not fit; ValueError where ours do not; RuntimeError for
         a tensor that has no derivative here but requires one, or an `input` that
         `inplace_backward` must not write to.
-    NotImplementedError
-        For class probabilities as targets, which are to come.
 
     Examples
     --------
@@ -172,6 +181,7 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         and logit_bias is None
         and softcap is None
         and smoothing_prior is None
+        and mask is None
         and normalizer is None
         and empty == "nan"
         and size_average is None
@@ -201,7 +211,15 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         empty=empty,
         inplace_backward=inplace_backward,
         return_stats=return_stats,
+        mask=mask,
     )
+    if is_soft(input, target):
+        return soft_cross_entropy(input, target, options)
+    if mask is not None:
+        _check.mask(mask, target.shape)
+        target = torch.where(mask, target, ignore_index)
+    if isinstance(normalizer, str) and normalizer == "weights":  # as it is for class indices
+        options = options._replace(normalizer=None)
     _check.arguments(input, target, options)
     logits = rows_of(input)
     value, row = _autograd.loss(

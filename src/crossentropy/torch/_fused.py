@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -32,6 +32,77 @@ SMALL = 2**16  # logits: some 50 µs for one thread, and a gradient that nobody 
 _upstreams_are_one = True  # as far as the last large one tells
 
 
+class Engine(Protocol):
+    """What evaluates a loss and its gradient in one go."""
+
+    @property
+    def by_row(self) -> bool:
+        """Whether there is a loss for each row, whose gradient waits for the upstreams."""
+        ...
+
+    def evaluate(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        wants_gradient: bool = True,
+        upstream: float | Tensor = 1.0,
+        out: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss, and its gradient times `upstream`."""
+        ...
+
+    def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
+        """The gradient, as a function that autograd can differentiate again."""
+        ...
+
+
+def loss(logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
+    """The loss, with its gradient in the logits."""
+    if not (logits.requires_grad and torch.is_grad_enabled()):
+        return engine.evaluate(logits, target, wants_gradient=False)[0]
+    result: Tensor = _FusedLoss.apply(logits, target, engine)  # type: ignore[no-untyped-call] # torch's
+    return result
+
+
+class _FusedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
+        early = not engine.by_row and is_worth_it(logits)
+        value, ctx.gradient = engine.evaluate(logits, target, wants_gradient=early)
+        ctx.save_for_backward(logits, target)
+        ctx.engine = engine
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
+        global _upstreams_are_one
+        logits, target = ctx.saved_tensors
+        if torch.is_grad_enabled() or (ctx.engine.by_row and not _composite.has_memory(upstream)):
+            return ctx.engine.gradient(logits, target, upstream), None, None
+        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
+        if ctx.engine.by_row:
+            return ctx.engine.evaluate(logits, target, upstream=upstream)[1], None, None
+        if not _composite.has_memory(upstream):
+            if gradient is None:
+                gradient = ctx.engine.evaluate(logits, target)[1]
+            return gradient * upstream, None, None
+        factor = upstream.item()
+        if logits.numel() > SMALL:
+            _upstreams_are_one = factor == 1
+        if gradient is None or factor != 1:
+            gradient = ctx.engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
+        return gradient, None, None
+
+
+def is_worth_it(logits: Tensor) -> bool:
+    """Whether the gradient should come with the loss."""
+    return _upstreams_are_one or logits.numel() <= SMALL
+
+
+# ---- class indices -----------------------------------------------------------------------------
+
+
 class Call(NamedTuple):
     """A call of the loss as the kernels take it, but for logits and target."""
 
@@ -49,7 +120,7 @@ class Call(NamedTuple):
         target: Tensor,
         *,
         wants_gradient: bool = True,
-        upstream: float = 1.0,
+        upstream: float | Tensor = 1.0,
         out: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The loss, and its gradient times `upstream`."""
@@ -67,50 +138,19 @@ class Call(NamedTuple):
             self.training,
             _native.torch_memory(),
             wants_gradient=wants_gradient,
-            upstream=upstream,
+            upstream=float(upstream),
             out=out,
         )
         return torch.scalar_tensor(value, dtype=logits.dtype), gradient
 
+    @property
+    def by_row(self) -> bool:
+        """Whether there is a loss for each row."""
+        return False
 
-def loss(logits: Tensor, target: Tensor, call: Call) -> Tensor:
-    """The reduced loss."""
-    if not (logits.requires_grad and torch.is_grad_enabled()):
-        return call.evaluate(logits, target, wants_gradient=False)[0]
-    result: Tensor = _FusedLoss.apply(logits, target, call)  # type: ignore[no-untyped-call] # torch's
-    return result
-
-
-class _FusedLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, call: Call) -> Tensor:
-        value, ctx.gradient = call.evaluate(logits, target)
-        ctx.save_for_backward(logits, target)
-        ctx.call = call
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
-        global _upstreams_are_one
-        logits, target = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            problem = ctx.call.problem(logits)
-            return _composite.gradient(logits, target, problem, upstream), None, None
-        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
-        if not _composite.has_memory(upstream):
-            if gradient is None:
-                gradient = ctx.call.evaluate(logits, target)[1]
-            return gradient * upstream, None, None
-        factor = upstream.item()
-        if logits.numel() > SMALL:
-            _upstreams_are_one = factor == 1
-        if gradient is None or factor != 1:
-            gradient = ctx.call.evaluate(logits, target, upstream=factor, out=gradient)[1]
-        return gradient, None, None
-
-
-def _is_worth_it(logits: Tensor) -> bool:
-    return _upstreams_are_one or logits.numel() <= SMALL
+    def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
+        """The gradient, as a function that autograd can differentiate again."""
+        return _composite.gradient(logits, target, self.problem(logits), upstream)
 
 
 # ---- plain cross entropy ------------------------------------------------------------------------
@@ -144,7 +184,7 @@ def plain_call(
         and _is_number(z_loss, 0, _MOST)
         and rows.path() != "reference"
         and not _composite.transformed()
-        and _is_worth_it(input)
+        and is_worth_it(input)
     ):
         return None
     training = _SUM if reduction == "sum" else _MEAN
@@ -190,7 +230,7 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
     """
     objective = problem.objective
     rule = objective.loss.kernel_rule if is_portable(objective.loss) else None
-    if rule is None or problem.reduction == "none" or not _is_worth_it(logits):
+    if rule is None or problem.reduction == "none" or not is_worth_it(logits):
         return None
     own = problem.sample_weight
     training = Training(

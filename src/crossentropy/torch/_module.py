@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -91,11 +91,12 @@ return_stats
         target: Tensor,
         *,
         sample_weight: Tensor | None = None,
-        normalizer: Tensor | float | None = None,
+        mask: Tensor | None = None,
+        normalizer: Tensor | float | Literal["weights"] | None = None,
     ) -> Any:  # a Tensor, or a CrossEntropyResult with return_stats
-        """Loss of a batch; `sample_weight` and `normalizer` belong to the batch."""
+        """Loss of a batch, to which `sample_weight`, `mask` and `normalizer` belong."""
         options: dict[str, Any] = {name: getattr(self, name) for name in _OPTIONS}
-        options.update(sample_weight=sample_weight, normalizer=normalizer)
+        options.update(sample_weight=sample_weight, mask=mask, normalizer=normalizer)
         return cross_entropy(input, target, self.weight, **options)
 
     def extra_repr(self) -> str:

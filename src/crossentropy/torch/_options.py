@@ -23,7 +23,8 @@ class Options(NamedTuple):
     softcap: float | None = None
     smoothing_prior: Tensor | None = None
     z_loss: float = 0.0
-    normalizer: Tensor | float | None = None
+    normalizer: Tensor | float | str | None = None
     empty: str = "nan"
     inplace_backward: bool = False
     return_stats: bool = False
+    mask: Tensor | None = None

@@ -130,6 +130,7 @@ def problem_of(logits: Tensor, options: Options) -> Problem:
         ignore_index=options.ignore_index,
     )
     own, normalizer = options.sample_weight, options.normalizer
+    assert not isinstance(normalizer, str)  # which the checks have seen to
     return Problem(
         objective=objective,
         weight=per_class(objective.weight, logits),

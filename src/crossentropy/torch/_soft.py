@@ -1,0 +1,197 @@
+"""Targets that are distributions over the classes: mixup, label distributions, a teacher's softmax.
+
+Two routes: one native call for the loss and its gradient, and plain torch operations for what no
+kernel reads, for targets that ask for their own gradient, and for whatever follows operations.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from crossentropy import rows
+from crossentropy.rows import Rows, SoftTarget, _native, _pure
+
+from . import _composite, _fused
+
+
+class SoftRows(NamedTuple):
+    """Logits and targets by row, (N, C) each and of one type, and what belongs to a row."""
+
+    logits: Tensor
+    target: Tensor
+    mask: Tensor | None  # (N,) bool
+    sample_weight: Tensor | None  # (N,)
+
+
+class SoftCall(NamedTuple):
+    """A loss of soft targets, but for the logits and the targets.
+
+    Attributes
+    ----------
+    soft
+        How targets are read.
+    template
+        How logits are: `Rows` without logits.
+    sample_weight
+        (N,), or None for ones.
+    share
+        What multiplies the rows' sum; None leaves a loss for each row.
+    """
+
+    soft: SoftTarget
+    template: Rows
+    sample_weight: Tensor | None
+    share: Tensor | float | None
+
+    @property
+    def by_row(self) -> bool:
+        """Whether there is a loss for each row."""
+        return self.share is None
+
+    def evaluate(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        wants_gradient: bool = True,
+        upstream: float | Tensor = 1.0,
+        out: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss, and its gradient times `upstream`, by the kernels."""
+        own = None if self.sample_weight is None else self.sample_weight.double()
+        row_factor, factor = own, 1.0 if self.share is None else float(self.share)
+        if isinstance(upstream, Tensor):
+            row_factor = upstream.double() if own is None else upstream.double() * own
+        else:
+            factor *= upstream
+        values, gradient = _native.soft(
+            self._rows(logits, torch.get_num_threads()),
+            target,
+            self.soft,
+            _native.torch_memory(),
+            wants_gradient=wants_gradient,
+            factor=factor,
+            row_factor=None if row_factor is None else row_factor.contiguous(),
+            out=out,
+        )
+        return self._reduced(values).to(logits.dtype), gradient
+
+    def differentiable(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss in torch operations, differentiable in logits and target."""
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        wide, target, mask = logits.to(dtype), target.to(dtype), self.soft.mask
+        if mask is not None:  # not even NaN comes through
+            wide, target = (torch.where(mask[:, None], x, 0.0) for x in (wide, target))
+        z = _pure.adjusted(self._rows(wide))
+        values = _row_losses(self.soft, target, torch.log_softmax(z, 1))
+        if self.soft.z_loss:
+            mass = _weighted(target, self.soft.class_weight).sum(1)
+            values = values + self.soft.z_loss * mass * torch.logsumexp(z, 1).square()
+        if mask is not None:
+            values = torch.where(mask, values, 0.0)
+        return self._reduced(values).to(logits.dtype)
+
+    def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
+        """The gradient, as a function that autograd can differentiate again."""
+        if not logits.requires_grad:
+            logits = logits.detach().requires_grad_()
+        value = self.differentiable(logits, target)
+        return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
+
+    def _rows(self, logits: Tensor, threads: int = 1) -> Rows:
+        return self.template._replace(logits=logits, target=logits.new_empty(0), n_threads=threads)
+
+    def _reduced(self, values: Tensor) -> Tensor:
+        own = self.sample_weight
+        if own is not None:  # a weight of 0 silences even an infinite loss
+            values = torch.where(own == 0, 0.0, values) * own.to(values.dtype)
+        return values if self.share is None else values.sum() * self.share
+
+
+def loss(given: SoftRows, call: SoftCall) -> Tensor:
+    """The loss of soft targets, by the route that fits."""
+    logits, target = given.logits, given.target
+    native = (
+        not torch.compiler.is_compiling()
+        and not _composite.transformed()
+        and rows.path() != "reference"
+        and not (target.requires_grad and torch.is_grad_enabled())
+        and logits.numel() > 0
+        and all(_is_readable(tensor) for tensor in (logits, target))
+    )
+    if not native:
+        return call.differentiable(logits, target)
+    return _fused.loss(logits.contiguous(), target.contiguous(), call)
+
+
+def rows_of(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Input and target (C,), (N, C) or (N, C, d1, …) as rows of their common type."""
+    dtype = torch.promote_types(input.dtype, target.dtype)
+    return _rows(input.to(dtype)), _rows(target.to(dtype))
+
+
+def _rows(values: Tensor) -> Tensor:
+    if values.ndim == 1:
+        return values.unsqueeze(0)
+    return values if values.ndim == 2 else values.movedim(1, -1).flatten(0, -2)
+
+
+def _is_readable(tensor: Tensor) -> bool:
+    return _native.memory_of(tensor) is not None
+
+
+def _row_losses(soft: SoftTarget, target: Tensor, log_probs: Tensor) -> Tensor:
+    """Σ_j w_j (−log p_j); what has no mass contributes nothing, even at a masked logit."""
+    if soft.is_teacher:
+        log_target = torch.log_softmax(target * soft.teacher_scale, 1)
+        weights = log_target.exp()
+        return (weights * (_at_mass(weights, log_target) - _at_mass(weights, log_probs))).sum(1)
+    spread = soft.spread if soft.prior is None else soft.spread * soft.prior
+    weights = _weighted(target * soft.keep + spread, soft.class_weight)
+    return -(weights * _at_mass(weights, log_probs)).sum(1)
+
+
+def _at_mass(weights: Tensor, log_probs: Tensor) -> Tensor:
+    """Log-probabilities, with 0 for −inf where there is no mass; others keep their derivative."""
+    return torch.where((weights == 0) & (log_probs == -torch.inf), 0.0, log_probs)
+
+
+def _weighted(values: Tensor, class_weight: Tensor | None) -> Tensor:
+    return values if class_weight is None else values * class_weight
+
+
+# ---- what a mean divides by ---------------------------------------------------------------------
+
+
+def share_of(divisor: Tensor | float, empty: str) -> Tensor | float:
+    """What a mean multiplies the sum by."""
+    if isinstance(divisor, Tensor):
+        share = 1 / divisor.double()
+        return share if empty == "nan" else torch.where(divisor == 0, 0.0, share)
+    if divisor == 0:
+        return 0.0 if empty == "zero" else torch.nan
+    return 1 / divisor
+
+
+def count_of(given: SoftRows) -> Tensor | float:
+    """The rows that count, times their own weights."""
+    if given.sample_weight is None:
+        return given.logits.shape[0] if given.mask is None else given.mask.sum()
+    return _sum_over(given, torch.ones_like(given.sample_weight, dtype=torch.float64))
+
+
+def mass_of(given: SoftRows, class_weight: Tensor | None) -> Tensor:
+    """Σ_i Σ_c ω_c t_ic over the rows that count, times their own weights."""
+    target = given.target.detach()
+    if class_weight is None:
+        return _sum_over(given, target.sum(1, dtype=torch.float64))
+    return _sum_over(given, torch.mv(target.to(class_weight.dtype), class_weight).double())
+
+
+def _sum_over(given: SoftRows, values: Tensor) -> Tensor:
+    if given.sample_weight is not None:
+        values = values * given.sample_weight
+    return (values if given.mask is None else torch.where(given.mask, values, 0.0)).sum()
