@@ -50,6 +50,49 @@ struct Gradient {
   bool stream;  // past the caches
 };
 
+// ---- elements: the losses of binary and multi-label targets -------------------------------------
+
+// A loss l of a margin m, by u = log sigma(m) and q = sigma(-m):
+//   kFocal        -q^a u; of negatives, whose factor's power is b, with q - c, at least 0, as q
+//   kPoly         -u + a q
+//   kGeneralized  (1 - e^(a u)) / a
+enum Curve { kFocal, kPoly, kGeneralized };
+
+// positive * y l(z) + negative * (1 - y) l(-z) for a logit z and its target y.
+struct BinaryRule {
+  Curve curve;
+  double a, b, c;
+  double positive, negative;
+};
+
+// A number for each element, or for each of a chunk, the same in all chunks; or null for ones.
+// double where the logits are, else float.
+struct Weights {
+  const void* data;
+  bool full;
+};
+
+struct Elements {
+  const void* logits;
+  const void* target;  // in [0, 1], of the logits' type
+  Weights weight, pos_weight;
+  double smoothing;  // moves targets towards 1/2
+  double ignore;     // elements with this target have loss and gradient 0; NaN ignores none
+};
+
+// Arrays of the logits' type, or null where they are not wanted.
+struct ElementLosses {
+  void* loss;
+  void* gradient;
+  double scale;  // of the gradient
+  bool stream;   // the gradient, past the caches
+};
+
+struct ElementSum {
+  double loss;
+  bool bad;  // some target is outside [0, 1]
+};
+
 struct Kernels {
   const char* level;
   int (*supported)();
@@ -57,4 +100,7 @@ struct Kernels {
   void (*statistics[kTypes])(const Rows&, const Statistics&, int64_t begin, int64_t end);
   void (*gradient[kTypes])(const Rows&, const Statistics&, const Slopes&, const Gradient&,
                            int64_t begin, int64_t end);
+  // for each Type, over the elements [begin, end) of one chunk
+  ElementSum (*elements[kTypes])(const Elements&, const BinaryRule&, const ElementLosses&,
+                                 int64_t begin, int64_t end);
 };

@@ -1,6 +1,7 @@
 // The row kernels at one instruction-set level. CMake compiles this file once per level, with the
 // level's flags and CROSSENTROPY_LEVEL; the object must hold no weak symbols (a test looks).
 #include "columns.h"
+#include "elements.h"
 #include "rows.h"
 
 namespace {
@@ -48,4 +49,5 @@ extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL) = {
     supported,
     {statistics<float>, statistics<double>, statistics<BFloat16>, statistics<Half>},
     {gradient<float>, gradient<double>, gradient<BFloat16>, gradient<Half>},
+    {elements<float>, elements<double>, elements<BFloat16>, elements<Half>},
 };

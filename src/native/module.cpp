@@ -1,6 +1,7 @@
 // The binding. Arrays come as addresses: crossentropy.rows has checked type, shape and layout, and
 // nothing else calls this module.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -10,6 +11,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "kernels.h"
 #include "levels.h"
@@ -139,6 +141,41 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   });
 }
 
+// The sum of the losses of `count` elements, and whether some target is outside [0, 1]. Chunks are
+// what weights by class repeat in; sums are theirs, whatever the number of threads.
+std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, uintptr_t weight,
+                                 bool full_weight, uintptr_t pos_weight, bool full_pos_weight,
+                                 int64_t count, int64_t chunk, double smoothing, double ignore,
+                                 int curve, double a, double b, double c, double positive,
+                                 double negative, double scale, uintptr_t loss, uintptr_t gradient,
+                                 bool fresh, int64_t threads) {
+  nb::gil_scoped_release released;
+  const Elements given = {pointer<const void>(logits),
+                          pointer<const void>(target),
+                          {pointer<const void>(weight), full_weight},
+                          {pointer<const void>(pos_weight), full_pos_weight},
+                          smoothing,
+                          ignore};
+  const BinaryRule rule = {static_cast<Curve>(curve), a, b, c, positive, negative};
+  const int64_t bytes = count * kSizes[type];
+  if (fresh) advise_huge_pages(gradient, bytes);
+  const ElementLosses out = {pointer<void>(loss), pointer<void>(gradient), scale,
+                             !fresh && gradient != logits && bytes >= kStreamBytes};
+  const int64_t chunks = (count + chunk - 1) / chunk;
+  std::vector<ElementSum> sums(static_cast<size_t>(chunks));
+  over_rows(chunks, chunk, threads, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k)
+      sums[static_cast<size_t>(k)] = kernels->elements[type](
+          given, rule, out, k * chunk, (k + 1) * chunk < count ? (k + 1) * chunk : count);
+  });
+  ElementSum total = {0.0, false};
+  for (const ElementSum& sum : sums) {
+    total.loss += sum.loss;
+    total.bad |= sum.bad;
+  }
+  return {total.loss, total.bad};
+}
+
 // A weight of 1 for each class, in the logits' type.
 std::vector<double> ones_of(Type type, int64_t classes) {
   std::vector<double> ones(static_cast<size_t>(classes), 1.0);
@@ -186,4 +223,5 @@ NB_MODULE(_native, m) {
   m.def("statistics", &statistics);
   m.def("gradient", &gradient);
   m.def("train", &train);
+  m.def("elements", &elements);
 }

@@ -1,0 +1,361 @@
+// The losses of binary and multi-label targets: one pass that reads a logit and its target once and
+// writes loss and gradient together.
+//
+// Both labels' curves are functions of a margin, z for positives and -z for negatives, and share
+// one exponential and one logarithm. Included by level.cpp only; see vector.h for why everything is
+// static.
+#pragma once
+
+#include "rows.h"
+
+namespace {
+
+// ---- elementary functions -----------------------------------------------------------------------
+
+// log(1 + x) for 0 <= x <= 1 without a division, which would cost as much as all the rest: the
+// polynomial is interpolated at Chebyshev nodes, with a relative error of 6e-9. Even and odd powers
+// apart, since one chain of twice the length would be waited for.
+inline Vector<float> log1p(Vector<float> x) {
+  constexpr float even[] = {0.9999999947f, 0.3332971050f, 0.1966327426f, 0.1054362380f,
+                            0.01954252727f};
+  constexpr float odd[] = {-0.4999989265f, -0.2495161626f, -0.1526966707f, -0.05637361284f,
+                           -0.003176057020f};
+  const Vector<float> square = x * x;
+  Vector<float> p = broadcast(even[4]), q = broadcast(odd[4]);
+  for (int k = 3; k >= 0; --k) {
+    p = p * square + even[k];
+    q = q * square + odd[k];
+  }
+  return (q * x + p) * x;
+}
+
+// A function of doubles, by the two halves of the floats.
+template <typename Function>
+inline Vector<float> in_double(Vector<float> v, Function function) {
+  using All = Part<float, Lanes<float>::count>;
+  typename All::Halves result;
+  const auto low = __builtin_convertvector(All::low(v), Vector<double>);
+  const auto high = __builtin_convertvector(All::high(v), Vector<double>);
+  result.half[0] = __builtin_convertvector(function(low), typename All::Half::Whole);
+  result.half[1] = __builtin_convertvector(function(high), typename All::Half::Whole);
+  return result.whole;
+}
+template <typename Function>
+inline Vector<double> in_double(Vector<double> v, Function function) {
+  return function(v);
+}
+
+// e^(high + low) where high is exact and may be large, low is not; exactly 0 below `lowest`.
+template <typename T>
+inline Vector<T> exp_of_sum(Vector<T> high, Vector<T> low) {
+  using E = Exp<T>;
+  using Bits = typename Lanes<T>::Bits;
+  constexpr T log2e = static_cast<T>(1.4426950408889634074);
+  const Vector<T> shifted = (high + low) * log2e + E::round, n = shifted - E::round;
+  const Vector<T> r = ((high - n * E::ln2_high) - n * E::ln2_low) + low;
+  const Vector<T> p = exp_quotient<T>(r) * r + E::coefficients[0];
+  const Bits power = ((Bits)shifted << E::mantissa_bits) + (E::bias << E::mantissa_bits);
+  const Vector<T> result = p * (Vector<T>)power;
+  return high + low < E::lowest ? Vector<T>{} : result;
+}
+
+// The leading half of a number's digits.
+inline Vector<float> leading(Vector<float> x) { return (Vector<float>)((Words)x & ~0xfff); }
+inline Vector<double> leading(Vector<double> x) {
+  return (Vector<double>)((Lanes<double>::Bits)x & ~int64_t{0x7ffffff});
+}
+
+// An exponent in two parts, so that large products with it keep their last digits.
+template <typename T>
+struct Exponent {
+  T whole, high, low;
+
+  explicit Exponent(double exponent)
+      : whole(static_cast<T>(exponent)),
+        high(leading(broadcast(whole))[0]),
+        low(static_cast<T>(exponent - static_cast<double>(high))) {}
+
+  // e^(-exponent (x + y)), x and y at least 0, y at most log 2.
+  Vector<T> exp_of_minus(Vector<T> x, Vector<T> y) const {
+    const Vector<T> x_high = leading(x), x_low = x - x_high;
+    return exp_of_sum<T>(x_high * -high, -(x_low * high + x * low) - y * whole);
+  }
+};
+
+// ---- a logit, and a label's view of it ----------------------------------------------------------
+
+// Of a logit, seen by one label, by its margin m: p = sigma(m), q = sigma(-m), nll = -log p, and
+// -log p = against + common, -log q = beyond + common.
+template <typename T>
+struct Side {
+  Vector<T> margin, p, q, nll, against, beyond, common;
+};
+
+template <typename T>
+struct Logit {
+  Side<T> positive, negative;
+
+  explicit Logit(Vector<T> z) {
+    const Vector<T> zero{}, size = magnitude<T>(z);
+    const Vector<T> e = exp_above<T>(-size, broadcast(Exp<T>::lowest));
+    const Vector<T> greater = static_cast<T>(1) / (e + static_cast<T>(1)), lesser = e * greater;
+    const Vector<T> common = log1p(e);
+    const auto below = z < static_cast<T>(0);
+    const Vector<T> p = below ? lesser : greater, q = below ? greater : lesser;
+    const Vector<T> above_zero = below ? zero : size, below_zero = below ? size : zero;
+    positive = {z, p, q, below_zero + common, below_zero, above_zero, common};
+    negative = {-z, q, p, above_zero + common, above_zero, below_zero, common};
+  }
+};
+
+// A curve's value, and its pull: minus its slope in the margin.
+template <typename T>
+struct Term {
+  Vector<T> value, pull;
+};
+
+// ---- curves -------------------------------------------------------------------------------------
+
+// Cross entropy: kPoly where a is 0, which most calls are.
+template <typename T>
+struct LogCurve {
+  explicit LogCurve(const BinaryRule&) {}
+
+  Term<T> positive(const Side<T>& at) const { return {at.nll, at.q}; }
+  Term<T> negative(const Side<T>& at) const { return {at.nll, at.q}; }
+};
+
+template <typename T>
+class PolyCurve {
+ public:
+  explicit PolyCurve(const BinaryRule& rule) : epsilon_(static_cast<T>(rule.a)) {}
+
+  Term<T> positive(const Side<T>& at) const {
+    return {at.nll + at.q * epsilon_, at.q * (at.p * epsilon_ + static_cast<T>(1))};
+  }
+  Term<T> negative(const Side<T>& at) const { return positive(at); }
+
+ private:
+  T epsilon_;
+};
+
+template <typename T>
+class GeneralizedCurve {
+ public:
+  explicit GeneralizedCurve(const BinaryRule& rule) : exponent_(rule.a) {}
+
+  Term<T> positive(const Side<T>& at) const {
+    const Vector<T> x = at.nll * exponent_.whole,
+                    power = exponent_.exp_of_minus(at.against, at.common);
+    const Vector<T> series = at.nll * exp_quotient<T>(-x);  // where 1 - power would cancel
+    const Vector<T> value = (static_cast<T>(1) - power) / exponent_.whole;
+    return {x < static_cast<T>(0.34) ? series : value, power * at.q};
+  }
+  Term<T> negative(const Side<T>& at) const { return positive(at); }
+
+ private:
+  Exponent<T> exponent_;
+};
+
+// x^exponent: by products for whole exponents up to 4, else as `otherwise` has it.
+template <typename T, typename Otherwise>
+inline Vector<T> power(Vector<T> x, T exponent, Otherwise otherwise) {
+  if (exponent == 0) return broadcast(static_cast<T>(1));
+  if (exponent == 1) return x;
+  if (exponent == 2) return x * x;
+  if (exponent == 3) return x * x * x;
+  if (exponent == 4) return (x * x) * (x * x);
+  return otherwise();
+}
+
+template <typename T>
+class FocalCurve {
+ public:
+  explicit FocalCurve(const BinaryRule& rule)
+      : positive_(rule.a),
+        negative_(rule.b),
+        clip_(static_cast<T>(rule.c)),
+        rest_(static_cast<T>(1 - rule.c)) {
+    const double threshold = rule.c > 0 ? ::log(rule.c / (1 - rule.c)) : 0;
+    high_ = static_cast<T>(threshold);
+    low_ = static_cast<T>(threshold - static_cast<double>(high_));
+  }
+
+  Term<T> positive(const Side<T>& at) const { return focal(at, positive_); }
+  Term<T> negative(const Side<T>& at) const {
+    return clip_ > 0 ? shifted(at) : focal(at, negative_);
+  }
+
+ private:
+  Exponent<T> positive_, negative_;
+  T clip_, rest_;  // 1 - clip
+  T high_, low_;   // the logit whose probability is clip
+
+  // The slope -d/dm of q^g nll is q^g (q + g p nll): nothing is divided, so it is finite for any g.
+  static Term<T> focal(const Side<T>& at, const Exponent<T>& gamma) {
+    const Vector<T> focus =
+        power<T>(at.q, gamma.whole, [&] { return gamma.exp_of_minus(at.beyond, at.common); });
+    const Vector<T> most = broadcast(static_cast<T>(1e30));  // p is 0 there, and inf * 0 is not
+    const Vector<T> bounded = at.nll > most ? most : at.nll;
+    return {focus * at.nll, focus * (at.q + at.p * bounded * gamma.whole)};
+  }
+
+  // -s^g log(1 - s) with s = max(q - clip, 0).
+  Term<T> shifted(const Side<T>& at) const {
+    const T one = 1, zero = 0;
+    const Vector<T> nothing{}, s = shifted_probability(at), rest = at.p + clip_;
+    const Vector<T> small = in_double(s, [](Vector<double> x) { return -log1p(-x); });
+    const Vector<T> large = in_double(rest, [](Vector<double> x) { return -log(x); });
+    const Vector<T> nll = s < static_cast<T>(0.5) ? small : large;
+    const Vector<T> focus = power<T>(s, negative_.whole, [&] {
+      const Vector<T> logs = in_double(s, [](Vector<double> x) { return log(x); });
+      return s == zero ? nothing : exp_of_sum<T>(nothing, logs * negative_.whole);
+    });
+    const Vector<T> ratio = nll / (s == zero ? broadcast(one) : s);
+    const Vector<T> slope = at.p * at.q * focus * (ratio * negative_.whole + one / rest);
+    return {focus * nll, s == zero ? nothing : slope};
+  }
+
+  // q - clip = clip p (e^d - 1), d the distance of the logits, near 0 where the first cancels.
+  Vector<T> shifted_probability(const Side<T>& at) const {
+    const T zero = 0, near = static_cast<T>(0.34);
+    const Vector<T> d = (-at.margin - high_) - low_;
+    const Vector<T> by_logits = at.p * (d * exp_quotient<T>(d)) * clip_;
+    const Vector<T> by_probability = at.margin < zero ? rest_ - at.p : at.q - clip_;
+    const Vector<T> s = d < near && d > -near ? by_logits : by_probability;
+    return s <= zero ? Vector<T>{} : s;
+  }
+};
+
+// ---- the pass -----------------------------------------------------------------------------------
+
+// A vector of elements, `count` of them where those are fewer than all lanes.
+template <typename S>
+inline Vector<Compute<S>> read_lanes(const S* from, int64_t count) {
+  return count >= Lanes<Compute<S>>::count
+             ? Element<S>::read(from)
+             : Element<S>::read_part(from, count, static_cast<Compute<S>>(0));
+}
+
+template <typename S>
+inline void write_lanes(S* to, Vector<Compute<S>> v, int64_t count) {
+  if (count >= Lanes<Compute<S>>::count)
+    Element<S>::write(to, v);
+  else
+    Element<S>::write_part(to, v, count);
+}
+
+template <typename T>
+struct ElementTerm {
+  Vector<T> loss, gradient;
+  typename Lanes<T>::Bits bad;
+};
+
+// A weight of 0 silences an infinite loss, not a NaN.
+template <typename T>
+inline Vector<T> times(Vector<T> weight, Vector<T> x) {
+  const Vector<T> most = broadcast(static_cast<T>(1e30));
+  return weight * ((weight == static_cast<T>(0)) & (x > most) ? most : x);
+}
+
+// What does not depend on the element.
+template <typename T, typename Curves>
+struct ElementRule {
+  Curves curves;
+  T positive, negative, always_positive, always_negative, ignore, scale;
+
+  // A label's share is its factor times y (1 - smoothing) + smoothing / 2.
+  ElementRule(const Elements& elements, const BinaryRule& rule, double scale)
+      : curves(rule),
+        positive(static_cast<T>(rule.positive * (1 - elements.smoothing))),
+        negative(static_cast<T>(rule.negative * (1 - elements.smoothing))),
+        always_positive(static_cast<T>(rule.positive * elements.smoothing / 2)),
+        always_negative(static_cast<T>(rule.negative * elements.smoothing / 2)),
+        ignore(static_cast<T>(elements.ignore)),
+        scale(static_cast<T>(scale)) {}
+
+  ElementTerm<T> operator()(Vector<T> z, Vector<T> y, const T* weight, const T* pos_weight,
+                            int64_t count) const {
+    const Vector<T> nothing{}, one = broadcast(static_cast<T>(1));
+    const auto ignored = y == ignore, good = (y >= static_cast<T>(0)) & (y <= one);
+    const Logit<T> logit(z);
+    const Term<T> up = curves.positive(logit.positive), down = curves.negative(logit.negative);
+    Vector<T> of_positive = y * positive + always_positive;
+    const Vector<T> of_negative = (one - y) * negative + always_negative;
+    if (pos_weight) of_positive *= read_lanes(pos_weight, count);
+    Vector<T> loss = times<T>(of_positive, up.value) + times<T>(of_negative, down.value);
+    Vector<T> gradient = (of_negative * down.pull - of_positive * up.pull) * scale;
+    if (weight) {
+      const Vector<T> w = read_lanes(weight, count);
+      loss = times<T>(w, loss);
+      gradient *= w;
+    }
+    return {ignored ? nothing : loss, ignored ? nothing : gradient, ~(good | ignored)};
+  }
+};
+
+template <typename T>
+inline Vector<T> first_of(Vector<T> v, int64_t count) {
+  alignas(64) T lanes[Lanes<T>::count] = {};
+  store_part(lanes, v, count);
+  return load(lanes);
+}
+
+template <typename S, typename Curves>
+ElementSum elements_of(const Elements& elements, const BinaryRule& given, const ElementLosses& out,
+                       int64_t begin, int64_t end) {
+  using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count, block = 1024;
+  alignas(64) T buffer[block];
+  const ElementRule<T, Curves> rule(elements, given, out.scale);
+  const auto weights_from = [begin](const Weights& weights) {
+    const T* data = static_cast<const T*>(weights.data);
+    return data && weights.full ? data + begin : data;
+  };
+  const T *weight = weights_from(elements.weight), *pos_weight = weights_from(elements.pos_weight);
+  const S* logits = static_cast<const S*>(elements.logits) + begin;
+  const S* target = static_cast<const S*>(elements.target) + begin;
+  S* loss = out.loss ? static_cast<S*>(out.loss) + begin : nullptr;
+  S* gradient = out.gradient ? static_cast<S*>(out.gradient) + begin : nullptr;
+
+  double sum = 0.0;
+  typename Lanes<T>::Bits bad{};
+  for (int64_t first = 0; first < end - begin; first += block) {
+    const int64_t size = end - begin - first < block ? end - begin - first : block;
+    Vector<T> losses{};
+    for (int64_t k = 0; k < size; k += lanes) {
+      const int64_t i = first + k, part = size - k;
+      ElementTerm<T> term =
+          rule(read_lanes(logits + i, part), read_lanes(target + i, part),
+               weight ? weight + i : nullptr, pos_weight ? pos_weight + i : nullptr, part);
+      if (part < lanes) term.loss = first_of<T>(term.loss, part);
+      losses += term.loss;
+      bad |= term.bad;
+      if (loss) write_lanes(loss + i, term.loss, part);
+      store(buffer + k, term.gradient);
+    }
+    sum += reduce_add(losses);
+    if (!gradient) continue;
+    if (out.stream)
+      emit_streaming(buffer, gradient + first, size);
+    else
+      emit(buffer, gradient + first, size);
+  }
+  if (out.stream) fence();
+  int64_t outside = 0;
+  for (int64_t k = 0; k < lanes; ++k) outside |= bad[k];
+  return {sum, outside != 0};
+}
+
+template <typename S>
+ElementSum elements(const Elements& given, const BinaryRule& rule, const ElementLosses& out,
+                    int64_t begin, int64_t end) {
+  using T = Compute<S>;
+  if (rule.curve == kFocal) return elements_of<S, FocalCurve<T>>(given, rule, out, begin, end);
+  if (rule.curve == kPoly && rule.a == 0)
+    return elements_of<S, LogCurve<T>>(given, rule, out, begin, end);
+  if (rule.curve == kPoly) return elements_of<S, PolyCurve<T>>(given, rule, out, begin, end);
+  return elements_of<S, GeneralizedCurve<T>>(given, rule, out, begin, end);
+}
+
+}  // namespace
