@@ -63,10 +63,15 @@ class _Weights(NamedTuple):
     full: bool
 
 
+_NONE = _Weights(None, full=False)
+
+
 def _laid_out(elements: Elements) -> tuple[_Weights, _Weights, int]:
     """Both weights and the length of a chunk, in which weights by class repeat."""
-    shape = elements.logits.shape
     weight, pos_weight = elements.weight, elements.pos_weight
+    if weight is None and pos_weight is None:
+        return _NONE, _NONE, CHUNK
+    shape = elements.logits.shape
     times, chunk = 0, CHUNK
     if _is_by_class(weight, shape) or _is_by_class(pos_weight, shape):
         times = -(-CHUNK // shape[-1])
@@ -77,7 +82,7 @@ def _laid_out(elements: Elements) -> tuple[_Weights, _Weights, int]:
 def _laid(weight: Array | None, shape: tuple[int, ...], times: int) -> _Weights:
     """Weights of one for each element, or, by class, repeated so often or as is enough."""
     if weight is None:
-        return _Weights(None, full=False)
+        return _NONE
     xp = namespace(weight)
     if not _is_by_class(weight, shape):
         return _Weights(contiguous(xp.broadcast_to(weight, shape)), full=True)

@@ -8,6 +8,7 @@ logits (0, z) would be given too, or functions of the user's own.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -179,7 +180,7 @@ class _OfFamily(BinaryLoss):
         """What multiplies the loss of a label."""
         return 1.0
 
-    @property
+    @functools.cached_property
     def curve(self) -> Curve | None:
         mine, theirs = _curve_of(self.member(True)), _curve_of(self.member(False))
         if mine is None or theirs is None or mine.kind != theirs.kind:
@@ -473,7 +474,8 @@ class BinaryRule(BinaryLoss):
 
 # ---- by name ------------------------------------------------------------------------------------
 
-_LOSSES = {loss.name: loss for loss in (BinaryCrossEntropy, SigmoidFocal, Asymmetric)}
+_PLAIN = BinaryCrossEntropy()
+_NAMED: dict[str, BinaryLoss] = {x.name: x for x in (_PLAIN, SigmoidFocal(), Asymmetric())}
 
 
 def as_binary_loss(loss: BinaryLoss | Loss | str | Callable[[Any], Any] | None) -> BinaryLoss:
@@ -498,20 +500,20 @@ def as_binary_loss(loss: BinaryLoss | Loss | str | Callable[[Any], Any] | None) 
     >>> as_binary_loss("sigmoid_focal"), as_binary_loss("poly")
     (SigmoidFocal(alpha=0.25, gamma=2.0), Binary(of=Poly(epsilon=2.0)))
     """
-    from ._registry import available, get
-
     if loss is None:
-        return BinaryCrossEntropy()
+        return _PLAIN
     if isinstance(loss, BinaryLoss):
         return loss
     if isinstance(loss, Loss):
         return Binary(loss)
     if isinstance(loss, str):
-        if loss in _LOSSES:
-            return _LOSSES[loss]()
+        if loss in _NAMED:
+            return _NAMED[loss]
+        from ._registry import available, get
+
         if loss in available():
             return Binary(get(loss))
-        raise InputError(f"unknown loss {loss!r}; {closest(loss, [*_LOSSES, *available()])}")
+        raise InputError(f"unknown loss {loss!r}; {closest(loss, [*_NAMED, *available()])}")
     if callable(loss) and not inspect.isclass(loss):
         return BinaryRule(loss)
     raise TypeError(

@@ -1,27 +1,21 @@
-"""`binary_cross_entropy_with_logits`, and its routes from the loss to the gradient.
-
-Eager calls on the CPU compute the gradient with the loss, in one native pass that reads logits
-and targets once. All else runs plain torch operations, which autograd, function transforms and
-compilers follow: other devices, rules that the kernel does not know, gradients in the target.
-"""
+"""`binary_cross_entropy_with_logits`, the function."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import _reduction
 
-from crossentropy import elements, losses
+from crossentropy import losses
 from crossentropy.elements import Elements
 from crossentropy.losses import BinaryLoss, Loss
-from crossentropy.rows import _native
 
+from . import _binary_routes
 from . import _check_binary as _check
-from . import _composite
+from ._binary_plain import Plain
+from ._binary_routes import Call, cast, weight_dtype
 from ._layout import _autocasts
 
 Rule = Callable[[Tensor], Tensor]  # losses from the signed margins
@@ -101,6 +95,18 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits(logits, target, loss="sigmoid_focal", reduction="none")
     tensor([0.0005, 0.0170, 0.0433])
     """
+    if (
+        not torch.compiler.is_compiling()
+        and weight is None
+        and pos_weight is None
+        and normalizer is None
+        and ignore_index is None
+        and size_average is None
+        and reduce is None
+    ):
+        plain = Plain(losses.as_binary_loss(loss), reduction, label_smoothing)
+        if plain.takes(input, target):
+            return plain.loss(input, target)
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
     _check.arguments(
@@ -108,179 +114,25 @@ def binary_cross_entropy_with_logits(
     )
     dtype = _dtype_of(input, target)
     given = Elements(
-        input.to(dtype),
-        target.to(dtype),
+        cast(input, dtype),
+        cast(target, dtype),
         _as_weight(weight, dtype),
         _as_weight(pos_weight, dtype),
         label_smoothing,
         ignore_index,
-        1 if torch.compiler.is_compiling() else torch.get_num_threads(),
     )
-    call = _Call(losses.as_binary_loss(loss), reduction, normalizer)
-    return _native_loss(given, call) if _is_native(given, call) else _composite_loss(given, call)
-
-
-class _Call(NamedTuple):
-    """What is asked for, beside the elements."""
-
-    rule: BinaryLoss
-    reduction: str
-    normalizer: Tensor | float | None
-
-    def divisor(self, given: Elements) -> Tensor | float:
-        """What a mean divides by."""
-        if self.normalizer is not None:
-            return self.normalizer
-        if given.ignore_index is None:
-            return math.prod(given.logits.shape)
-        counted: Tensor = given.target != given.ignore_index
-        return counted.sum()
-
-    def share(self, given: Elements) -> float:
-        """What the sum of the losses is multiplied by."""
-        if self.reduction != "mean":
-            return 1.0
-        divisor = float(self.divisor(given))
-        return 1 / divisor if divisor else math.inf
+    call = Call(losses.as_binary_loss(loss), reduction, normalizer)
+    return _binary_routes.loss(given, call)
 
 
 def _dtype_of(input: Tensor, target: Tensor) -> torch.dtype:
     """Of the loss: torch's, but for narrower targets, which are widened."""
-    dtype = torch.promote_types(input.dtype, target.dtype)
+    dtype = input.dtype
+    if target.dtype is not dtype:
+        dtype = torch.promote_types(dtype, target.dtype)
     short = dtype.itemsize < 4 and _autocasts(input.device.type)
     return torch.float32 if short else dtype
 
 
 def _as_weight(weight: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if weight is None else weight.to(_weight_dtype(dtype))
-
-
-def _weight_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype.itemsize < 4 else dtype
-
-
-# ---- plain torch operations ---------------------------------------------------------------------
-
-
-def _composite_loss(given: Elements, call: _Call) -> Tensor:
-    values: Tensor = elements.losses_of(given, call.rule)
-    if call.reduction != "none":
-        values = values.sum()
-    if call.reduction == "mean":
-        values = values / call.divisor(given)
-    return values.to(given.logits.dtype)
-
-
-# ---- the native pass ----------------------------------------------------------------------------
-
-
-def _is_native(given: Elements, call: _Call) -> bool:
-    """Whether the pass may take the place of the operations: nothing else is to follow them."""
-    constants = given.target, given.weight, given.pos_weight, call.normalizer
-    return (
-        not torch.compiler.is_compiling()
-        and elements.is_native(given, call.rule)
-        and not _composite.transformed()
-        and not any(isinstance(x, Tensor) and not _is_constant(x) for x in constants)
-    )
-
-
-def _is_constant(tensor: Tensor) -> bool:
-    return _native.torch_memory().has_memory(tensor) and not tensor.requires_grad
-
-
-def _native_loss(given: Elements, call: _Call) -> Tensor:
-    logits = given.logits.contiguous()
-    given = given._replace(logits=logits, target=given.target.contiguous())
-    if not (logits.requires_grad and torch.is_grad_enabled()):
-        return _evaluated(given, call, wants_gradient=False)[0]
-    tensors = given.logits, given.target, given.weight, given.pos_weight
-    options = given._replace(logits=None, target=None, weight=None, pos_weight=None)
-    result: Tensor = _ElementLoss.apply(*tensors, options, call)  # type: ignore[no-untyped-call] # torch's
-    return result
-
-
-def _evaluated(
-    given: Elements, call: _Call, *, wants_gradient: bool
-) -> tuple[Tensor, Tensor | None]:
-    """The reduced loss, and its gradient."""
-    if call.reduction == "none":
-        made = elements.evaluate(given, call.rule, losses=True)
-        assert made.losses is not None
-        return made.losses, None
-    share = call.share(given)
-    made = elements.evaluate(given, call.rule, gradient=wants_gradient, scale=share)
-    return torch.tensor(made.total * share, dtype=given.logits.dtype), made.gradient
-
-
-class _ElementLoss(torch.autograd.Function):
-    """The gradient of a reduced loss comes with it, in the same pass.
-
-    Not by element, where it waits for the upstream, nor in 16 bits, which would round it before
-    the upstream, a scale of 2^16 as it may be, could lift it to where they are accurate.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        target: Tensor,
-        weight: Tensor | None,
-        pos_weight: Tensor | None,
-        options: Elements,
-        call: _Call,
-    ) -> Tensor:
-        ctx.save_for_backward(logits, target, weight, pos_weight)
-        ctx.options, ctx.call = options, call
-        given = options._replace(logits=logits, target=target, weight=weight, pos_weight=pos_weight)
-        at_once = logits.dtype.itemsize >= 4
-        value, ctx.gradient = _evaluated(given, call, wants_gradient=at_once)
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        names = "logits", "target", "weight", "pos_weight"
-        given = ctx.options._replace(**dict(zip(names, ctx.saved_tensors, strict=True)))
-        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
-        if torch.is_grad_enabled():
-            gradient = _composite_gradient(given, ctx.call, upstream)
-        else:
-            gradient = _pulled_back(given, ctx.call, gradient, upstream)
-        return gradient, *(None,) * 5
-
-
-def _composite_gradient(given: Elements, call: _Call, upstream: Tensor) -> Tensor:
-    """The gradient in the logits, as a function that autograd can differentiate again."""
-    logits = given.logits
-    if not logits.requires_grad:
-        logits = logits.detach().requires_grad_()
-    value = _composite_loss(given._replace(logits=logits), call)
-    return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
-
-
-def _pulled_back(given: Elements, call: _Call, gradient: Tensor | None, upstream: Tensor) -> Tensor:
-    """The gradient times the upstream, from the gradient where it is there."""
-    if not _composite.has_memory(upstream):  # one of many at once
-        return (_gradient(given, call, 1.0) if gradient is None else gradient) * upstream
-    if not _is_uniform(upstream):
-        weight = upstream.to(_weight_dtype(upstream.dtype))
-        if given.weight is not None:
-            weight = weight * given.weight
-        return _gradient(given._replace(weight=weight), call, 1.0)
-    factor = upstream[(0,) * upstream.ndim].item()
-    if gradient is None:
-        return _gradient(given, call, factor)
-    return gradient if factor == 1 else gradient.mul_(factor)
-
-
-def _is_uniform(tensor: Tensor) -> bool:
-    """Whether it is one number, expanded: as the upstream of a sum is."""
-    return tensor.numel() > 0 and not any(tensor.stride())
-
-
-def _gradient(given: Elements, call: _Call, factor: float) -> Tensor:
-    scale = factor * call.share(given)
-    gradient = elements.evaluate(given, call.rule, gradient=True, scale=scale).gradient
-    assert gradient is not None
-    result: Tensor = gradient
-    return result
+    return None if weight is None else cast(weight, weight_dtype(dtype))
