@@ -65,6 +65,13 @@ inline Vector<double> leading(Vector<double> x) {
   return (Vector<double>)((Lanes<double>::Bits)x & ~int64_t{0x7ffffff});
 }
 
+// What is infinite as a number that is as good, and times 0 is 0. NaN stays.
+template <typename T>
+inline Vector<T> finite(Vector<T> x) {
+  const Vector<T> most = broadcast(static_cast<T>(1e30));
+  return x > most ? most : x;
+}
+
 // An exponent in two parts, so that large products with it keep their last digits.
 template <typename T>
 struct Exponent {
@@ -75,9 +82,9 @@ struct Exponent {
         high(leading(broadcast(whole))[0]),
         low(static_cast<T>(exponent - static_cast<double>(high))) {}
 
-  // e^(-exponent (x + y)), x and y at least 0, y at most log 2.
-  Vector<T> exp_of_minus(Vector<T> x, Vector<T> y) const {
-    const Vector<T> x_high = leading(x), x_low = x - x_high;
+  // e^(-exponent (given + y)), both at least 0, y at most log 2.
+  Vector<T> exp_of_minus(Vector<T> given, Vector<T> y) const {
+    const Vector<T> x = finite<T>(given), x_high = leading(x), x_low = x - x_high;
     return exp_of_sum<T>(x_high * -high, -(x_low * high + x * low) - y * whole);
   }
 };
@@ -195,9 +202,7 @@ class FocalCurve {
   static Term<T> focal(const Side<T>& at, const Exponent<T>& gamma) {
     const Vector<T> focus =
         power<T>(at.q, gamma.whole, [&] { return gamma.exp_of_minus(at.beyond, at.common); });
-    const Vector<T> most = broadcast(static_cast<T>(1e30));  // p is 0 there, and inf * 0 is not
-    const Vector<T> bounded = at.nll > most ? most : at.nll;
-    return {focus * at.nll, focus * (at.q + at.p * bounded * gamma.whole)};
+    return {focus * at.nll, focus * (at.q + at.p * finite<T>(at.nll) * gamma.whole)};
   }
 
   // -s^g log(1 - s) with s = max(q - clip, 0).
@@ -254,8 +259,7 @@ struct ElementTerm {
 // A weight of 0 silences an infinite loss, not a NaN.
 template <typename T>
 inline Vector<T> times(Vector<T> weight, Vector<T> x) {
-  const Vector<T> most = broadcast(static_cast<T>(1e30));
-  return weight * ((weight == static_cast<T>(0)) & (x > most) ? most : x);
+  return weight * (weight == static_cast<T>(0) ? finite<T>(x) : x);
 }
 
 // What does not depend on the element.

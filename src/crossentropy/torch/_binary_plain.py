@@ -94,7 +94,7 @@ _NO_WEIGHTS = 0, False, 0, False
 class _PlainLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, plain: Plain) -> Tensor:
-        ctx.save_forpull_back(logits, target)
+        ctx.save_for_backward(logits, target)
         ctx.plain = plain
         value, ctx.gradient = plain.evaluate(logits, target, True)
         return value

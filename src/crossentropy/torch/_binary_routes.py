@@ -139,7 +139,7 @@ class _ElementLoss(torch.autograd.Function):
         options: tuple[float, float | None, int],
         call: Call,
     ) -> Tensor:
-        ctx.save_forbackward(logits, target, weight, pos_weight)
+        ctx.save_for_backward(logits, target, weight, pos_weight)
         ctx.options, ctx.call = options, call
         given = Elements(logits, target, weight, pos_weight, *options)
         at_once = logits.dtype.itemsize >= 4
