@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crossentropy import elements
 from crossentropy.elements import Elements
+from crossentropy.elements._reference import check_targets
 from crossentropy.losses import BinaryLoss
 from crossentropy.rows import _native
 
@@ -48,7 +49,13 @@ class Call(NamedTuple):
 
 def loss(given: Elements, call: Call) -> Tensor:
     """The reduced loss, by the route that fits the moment."""
-    return _native_loss(given, call) if _is_native(given, call) else composite(given, call)
+    if torch.compiler.is_compiling() or _composite.transformed():
+        return composite(given, call)
+    if _is_native(given, call):
+        return _native_loss(given, call)
+    if _native.torch_memory().has_memory(given.target):
+        check_targets(given)
+    return composite(given, call)
 
 
 def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -80,9 +87,7 @@ def composite(given: Elements, call: Call) -> Tensor:
 def _is_native(given: Elements, call: Call) -> bool:
     """Whether the pass may take the place of the operations: nothing else is to follow them."""
     return (
-        not torch.compiler.is_compiling()
-        and elements.is_native(given, call.rule)
-        and not _composite.transformed()
+        elements.is_native(given, call.rule)
         and _is_constant(given.target)
         and _is_constant(given.weight)
         and _is_constant(given.pos_weight)
