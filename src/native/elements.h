@@ -65,11 +65,16 @@ inline Vector<double> leading(Vector<double> x) {
   return (Vector<double>)((Lanes<double>::Bits)x & ~int64_t{0x7ffffff});
 }
 
+template <typename T>
+inline Vector<T> smaller(Vector<T> a, Vector<T> b) {
+  return b < a ? b : a;  // a where b is NaN
+}
+
 // What is infinite as a number that is as good, and times 0 is 0. NaN stays.
 template <typename T>
 inline Vector<T> finite(Vector<T> x) {
   const Vector<T> most = broadcast(static_cast<T>(1e30));
-  return x > most ? most : x;
+  return most < x ? most : x;
 }
 
 // An exponent in two parts, so that large products with it keep their last digits.
@@ -175,6 +180,23 @@ inline Vector<T> power(Vector<T> x, T exponent, Otherwise otherwise) {
   return otherwise();
 }
 
+// The slope -d/dm of q^g nll is q^g (q + g p nll): nothing is divided, so it is finite for any g.
+template <typename T>
+inline Term<T> focal_term(const Side<T>& at, Vector<T> focus, T gamma) {
+  return {focus * at.nll, focus * (at.q + at.p * finite<T>(at.nll) * gamma)};
+}
+
+// kFocal where both powers are 2 and nothing is clipped, as in most calls.
+template <typename T>
+struct SquareFocalCurve {
+  explicit SquareFocalCurve(const BinaryRule&) {}
+
+  Term<T> positive(const Side<T>& at) const {
+    return focal_term<T>(at, at.q * at.q, static_cast<T>(2));
+  }
+  Term<T> negative(const Side<T>& at) const { return positive(at); }
+};
+
 template <typename T>
 class FocalCurve {
  public:
@@ -198,11 +220,10 @@ class FocalCurve {
   T clip_, rest_;  // 1 - clip
   T high_, low_;   // the logit whose probability is clip
 
-  // The slope -d/dm of q^g nll is q^g (q + g p nll): nothing is divided, so it is finite for any g.
   static Term<T> focal(const Side<T>& at, const Exponent<T>& gamma) {
     const Vector<T> focus =
         power<T>(at.q, gamma.whole, [&] { return gamma.exp_of_minus(at.beyond, at.common); });
-    return {focus * at.nll, focus * (at.q + at.p * finite<T>(at.nll) * gamma.whole)};
+    return focal_term<T>(at, focus, gamma.whole);
   }
 
   // -s^g log(1 - s) with s = max(q - clip, 0).
@@ -253,7 +274,7 @@ inline void write_lanes(S* to, Vector<Compute<S>> v, int64_t count) {
 template <typename T>
 struct ElementTerm {
   Vector<T> loss, gradient;
-  typename Lanes<T>::Bits bad;
+  Vector<T> room;  // y (1 - y): negative where a target is outside [0, 1]
 };
 
 // A weight of 0 silences an infinite loss, not a NaN.
@@ -267,6 +288,7 @@ template <typename T, typename Curves>
 struct ElementRule {
   Curves curves;
   T positive, negative, always_positive, always_negative, ignore, scale;
+  bool ignores;
 
   // A label's share is its factor times y (1 - smoothing) + smoothing / 2.
   ElementRule(const Elements& elements, const BinaryRule& rule, double scale)
@@ -276,16 +298,16 @@ struct ElementRule {
         always_positive(static_cast<T>(rule.positive * elements.smoothing / 2)),
         always_negative(static_cast<T>(rule.negative * elements.smoothing / 2)),
         ignore(static_cast<T>(elements.ignore)),
-        scale(static_cast<T>(scale)) {}
+        scale(static_cast<T>(scale)),
+        ignores(elements.ignore == elements.ignore) {}
 
   ElementTerm<T> operator()(Vector<T> z, Vector<T> y, const T* weight, const T* pos_weight,
                             int64_t count) const {
-    const Vector<T> nothing{}, one = broadcast(static_cast<T>(1));
-    const auto ignored = y == ignore, good = (y >= static_cast<T>(0)) & (y <= one);
+    const Vector<T> rest = static_cast<T>(1) - y;
     const Logit<T> logit(z);
     const Term<T> up = curves.positive(logit.positive), down = curves.negative(logit.negative);
     Vector<T> of_positive = y * positive + always_positive;
-    const Vector<T> of_negative = (one - y) * negative + always_negative;
+    const Vector<T> of_negative = rest * negative + always_negative;
     if (pos_weight) of_positive *= read_lanes(pos_weight, count);
     Vector<T> loss = times<T>(of_positive, up.value) + times<T>(of_negative, down.value);
     Vector<T> gradient = (of_negative * down.pull - of_positive * up.pull) * scale;
@@ -294,7 +316,18 @@ struct ElementRule {
       loss = times<T>(w, loss);
       gradient *= w;
     }
-    return {ignored ? nothing : loss, ignored ? nothing : gradient, ~(good | ignored)};
+    ElementTerm<T> term = {loss, gradient, y * rest};
+    if (ignores) silence(term, y == ignore);
+    return term;
+  }
+
+ private:
+  template <typename Mask>
+  static void silence(ElementTerm<T>& term, Mask ignored) {
+    const Vector<T> nothing{};
+    term.loss = ignored ? nothing : term.loss;
+    term.gradient = ignored ? nothing : term.gradient;
+    term.room = ignored ? nothing : term.room;
   }
 };
 
@@ -305,9 +338,11 @@ inline Vector<T> first_of(Vector<T> v, int64_t count) {
   return load(lanes);
 }
 
+// Flattened, since the compiler would call exp from a loop of this length.
 template <typename S, typename Curves>
-ElementSum elements_of(const Elements& elements, const BinaryRule& given, const ElementLosses& out,
-                       int64_t begin, int64_t end) {
+__attribute__((flatten)) ElementSum elements_of(const Elements& elements, const BinaryRule& given,
+                                                const ElementLosses& out, int64_t begin,
+                                                int64_t end) {
   using T = Compute<S>;
   constexpr int64_t lanes = Lanes<T>::count, block = 1024;
   alignas(64) T buffer[block];
@@ -323,7 +358,7 @@ ElementSum elements_of(const Elements& elements, const BinaryRule& given, const 
   S* gradient = out.gradient ? static_cast<S*>(out.gradient) + begin : nullptr;
 
   double sum = 0.0;
-  typename Lanes<T>::Bits bad{};
+  Vector<T> least{};
   for (int64_t first = 0; first < end - begin; first += block) {
     const int64_t size = end - begin - first < block ? end - begin - first : block;
     Vector<T> losses{};
@@ -334,7 +369,7 @@ ElementSum elements_of(const Elements& elements, const BinaryRule& given, const 
                weight ? weight + i : nullptr, pos_weight ? pos_weight + i : nullptr, part);
       if (part < lanes) term.loss = first_of<T>(term.loss, part);
       losses += term.loss;
-      bad |= term.bad;
+      least = smaller<T>(least, term.room);
       if (loss) write_lanes(loss + i, term.loss, part);
       store(buffer + k, term.gradient);
     }
@@ -346,15 +381,19 @@ ElementSum elements_of(const Elements& elements, const BinaryRule& given, const 
       emit(buffer, gradient + first, size);
   }
   if (out.stream) fence();
-  int64_t outside = 0;
-  for (int64_t k = 0; k < lanes; ++k) outside |= bad[k];
-  return {sum, outside != 0};
+  // a NaN among the targets is lost on the way to `least`, and found in the sum
+  bool suspect = sum != sum;
+  for (int64_t k = 0; k < lanes; ++k) suspect |= least[k] < 0;
+  return {sum, suspect};
 }
 
 template <typename S>
 ElementSum elements(const Elements& given, const BinaryRule& rule, const ElementLosses& out,
                     int64_t begin, int64_t end) {
   using T = Compute<S>;
+  const bool square = rule.a == 2 && rule.b == 2 && rule.c == 0;
+  if (rule.curve == kFocal && square)
+    return elements_of<S, SquareFocalCurve<T>>(given, rule, out, begin, end);
   if (rule.curve == kFocal) return elements_of<S, FocalCurve<T>>(given, rule, out, begin, end);
   if (rule.curve == kPoly && rule.a == 0)
     return elements_of<S, LogCurve<T>>(given, rule, out, begin, end);

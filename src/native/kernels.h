@@ -90,7 +90,7 @@ struct ElementLosses {
 
 struct ElementSum {
   double loss;
-  bool bad;  // some target is outside [0, 1]
+  bool suspect;  // a target may be outside [0, 1]
 };
 
 struct Kernels {

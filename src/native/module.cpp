@@ -141,7 +141,7 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   });
 }
 
-// The sum of the losses of `count` elements, and whether some target is outside [0, 1]. Chunks are
+// The sum of the losses of `count` elements, and whether a target may be outside [0, 1]. Chunks are
 // what weights by class repeat in; sums are theirs, whatever the number of threads.
 std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, uintptr_t weight,
                                  bool full_weight, uintptr_t pos_weight, bool full_pos_weight,
@@ -171,9 +171,9 @@ std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, u
   ElementSum total = {0.0, false};
   for (const ElementSum& sum : sums) {
     total.loss += sum.loss;
-    total.bad |= sum.bad;
+    total.suspect |= sum.suspect;
   }
-  return {total.loss, total.bad};
+  return {total.loss, total.suspect};
 }
 
 // A weight of 1 for each class, in the logits' type.

@@ -11,7 +11,7 @@ from crossentropy.rows._native import Memory
 
 from ._contract import Elements, Evaluation, Rule
 from ._make import contiguous
-from ._reference import raise_outside
+from ._reference import check_targets
 
 CHUNK = 2**13  # elements whose losses are summed together, whatever the number of threads
 
@@ -32,7 +32,7 @@ def evaluate(
     curve = rule.curve
     assert curve is not None  # see is_native
     weight, pos_weight, chunk = _laid_out(elements)
-    total, bad = rows_native.kernels.elements(
+    total, suspect = rows_native.kernels.elements(
         memory.type_code(logits),
         memory.address(logits),
         memory.address(elements.target),
@@ -51,8 +51,8 @@ def evaluate(
         fresh,
         elements.n_threads,
     )
-    if bad:
-        raise_outside(elements)
+    if suspect:
+        check_targets(elements)
     return Evaluation(total, losses, gradient)
 
 

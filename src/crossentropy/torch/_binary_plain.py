@@ -15,7 +15,7 @@ from torch import Tensor
 from crossentropy import rows
 from crossentropy.elements import Elements
 from crossentropy.elements._native import CHUNK
-from crossentropy.elements._reference import raise_outside
+from crossentropy.elements._reference import check_targets
 from crossentropy.losses import BinaryLoss
 from crossentropy.rows import _native
 
@@ -62,7 +62,7 @@ class Plain(NamedTuple):
         gradient = torch.empty_like(logits) if wants_gradient else None
         count = logits.numel()
         share = 1.0 if self.reduction == "sum" else 1 / count if count else math.inf
-        total, bad = _native.kernels.elements(
+        total, suspect = _native.kernels.elements(
             _native.torch_memory().type_code(logits),
             logits.data_ptr(),
             target.data_ptr(),
@@ -78,8 +78,8 @@ class Plain(NamedTuple):
             True,
             torch.get_num_threads(),
         )
-        if bad:
-            raise_outside(Elements(logits, target))
+        if suspect:
+            check_targets(Elements(logits, target))
         return torch.scalar_tensor(total * share, dtype=logits.dtype), gradient
 
     def general(self, logits: Tensor, target: Tensor) -> tuple[Elements, Call]:
