@@ -259,10 +259,9 @@ def test_finite_and_alike_for_any_logits_targets_and_smoothing(
 
 def test_weights_by_class_repeat_in_chunks():
     """Or full ones would be made where a chunk's would do."""
-    given = elements.make(np.zeros((4000, 10)), np.zeros((4000, 10)), pos_weight=np.arange(10.0))
-    _, pos_weight, chunk = _native._laid_out(given)
+    weight, pos_weight, chunk = _native.laid_out((4000, 10), None, np.arange(10.0))
+    assert weight.array is None
     assert not pos_weight.full
     assert chunk == 8200
     np.testing.assert_array_equal(pos_weight.array, np.tile(np.arange(10.0), (820, 1)))
-    full = elements.make(np.zeros(40000), np.zeros(40000), weight=np.ones(40000))
-    assert _native._laid_out(full)[0].full
+    assert _native.laid_out((40000,), np.ones(40000), None)[0].full

@@ -31,7 +31,7 @@ def evaluate(
     gradient = memory.empty_like(logits) if fresh else gradient_out
     curve = rule.curve
     assert curve is not None  # see is_native
-    weight, pos_weight, chunk = _laid_out(elements)
+    weight, pos_weight, chunk = laid_out(logits.shape, elements.weight, elements.pos_weight)
     total, suspect = rows_native.kernels.elements(
         memory.type_code(logits),
         memory.address(logits),
@@ -66,12 +66,12 @@ class _Weights(NamedTuple):
 _NONE = _Weights(None, full=False)
 
 
-def _laid_out(elements: Elements) -> tuple[_Weights, _Weights, int]:
+def laid_out(
+    shape: tuple[int, ...], weight: Array | None, pos_weight: Array | None
+) -> tuple[_Weights, _Weights, int]:
     """Both weights and the length of a chunk, in which weights by class repeat."""
-    weight, pos_weight = elements.weight, elements.pos_weight
     if weight is None and pos_weight is None:
         return _NONE, _NONE, CHUNK
-    shape = elements.logits.shape
     times, chunk = 0, CHUNK
     if _is_by_class(weight, shape) or _is_by_class(pos_weight, shape):
         times = -(-CHUNK // shape[-1])
@@ -87,7 +87,7 @@ def _laid(weight: Array | None, shape: tuple[int, ...], times: int) -> _Weights:
     if not _is_by_class(weight, shape):
         return _Weights(contiguous(xp.broadcast_to(weight, shape)), full=True)
     rows = min(times, math.prod(shape[:-1])), shape[-1]
-    return _Weights(contiguous(xp.broadcast_to(xp.reshape(weight, (1, -1)), rows)), full=False)
+    return _Weights(contiguous(xp.broadcast_to(weight.reshape(-1), rows)), full=False)
 
 
 def _is_by_class(weight: Array | None, shape: tuple[int, ...]) -> bool:

@@ -97,14 +97,12 @@ def binary_cross_entropy_with_logits(
     """
     if (
         not torch.compiler.is_compiling()
-        and weight is None
-        and pos_weight is None
         and normalizer is None
         and ignore_index is None
         and size_average is None
         and reduce is None
     ):
-        plain = Plain(losses.as_binary_loss(loss), reduction, label_smoothing)
+        plain = Plain(losses.as_binary_loss(loss), weight, pos_weight, reduction, label_smoothing)
         if plain.takes(input, target):
             return plain.loss(input, target)
     if size_average is not None or reduce is not None:

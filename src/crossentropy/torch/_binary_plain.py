@@ -1,4 +1,4 @@
-"""A reduced loss without weights: the native pass with little Python around it.
+"""A reduced loss of plain tensors: the native pass with little Python around it.
 
 At a few thousand logits the pass takes microseconds, and calls of torch are what a user waits for.
 The numbers are those of the other routes.
@@ -14,19 +14,22 @@ from torch import Tensor
 
 from crossentropy import rows
 from crossentropy.elements import Elements
-from crossentropy.elements._native import CHUNK
+from crossentropy.elements._native import laid_out
 from crossentropy.elements._reference import check_targets
 from crossentropy.losses import BinaryLoss
 from crossentropy.rows import _native
 
 from . import _composite, _numpy
 from ._binary_routes import Call, pull_back
+from ._check_binary import broadcasts
 
 
 class Plain(NamedTuple):
-    """A reduced loss without weights."""
+    """A reduced loss with torch's own options."""
 
     rule: BinaryLoss
+    weight: Tensor | None
+    pos_weight: Tensor | None
     reduction: str
     label_smoothing: float
 
@@ -39,6 +42,8 @@ class Plain(NamedTuple):
             and _numpy.is_plain(input)
             and _numpy.is_plain(target)
             and not target.requires_grad
+            and (self.weight is None or _is_constant(self.weight, input))
+            and (self.pos_weight is None or _is_constant(self.pos_weight, input))
             and self.rule.curve is not None
             and self.reduction in ("mean", "sum")
             and 0 <= self.label_smoothing <= 1
@@ -60,15 +65,19 @@ class Plain(NamedTuple):
         curve = self.rule.curve
         assert curve is not None
         gradient = torch.empty_like(logits) if wants_gradient else None
+        weight, pos_weight, chunk = laid_out(logits.shape, self.weight, self.pos_weight)
         count = logits.numel()
         share = 1.0 if self.reduction == "sum" else 1 / count if count else math.inf
         total, suspect = _native.kernels.elements(
             _native.torch_memory().type_code(logits),
             logits.data_ptr(),
             target.data_ptr(),
-            *_NO_WEIGHTS,
+            0 if weight.array is None else weight.array.data_ptr(),
+            weight.full,
+            0 if pos_weight.array is None else pos_weight.array.data_ptr(),
+            pos_weight.full,
             count,
-            CHUNK,
+            chunk,
             self.label_smoothing,
             math.nan,
             *curve,
@@ -82,19 +91,23 @@ class Plain(NamedTuple):
             check_targets(Elements(logits, target))
         return torch.scalar_tensor(total * share, dtype=logits.dtype), gradient
 
-    def general(self, logits: Tensor, target: Tensor) -> tuple[Elements, Call]:
+    def general(
+        self, logits: Tensor, target: Tensor, weight: Tensor | None, pos_weight: Tensor | None
+    ) -> tuple[Elements, Call]:
         """The same call for the other route."""
-        given = Elements(logits, target, label_smoothing=self.label_smoothing)
+        given = Elements(logits, target, weight, pos_weight, self.label_smoothing)
         return given, Call(self.rule, self.reduction, None)
 
 
-_NO_WEIGHTS = 0, False, 0, False
+def _is_constant(weight: Tensor, input: Tensor) -> bool:
+    fits = weight.dtype is input.dtype and broadcasts(weight, input)
+    return fits and not weight.requires_grad and _numpy.is_plain(weight)
 
 
 class _PlainLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, plain: Plain) -> Tensor:
-        ctx.save_for_backward(logits, target)
+        ctx.save_for_backward(logits, target, plain.weight, plain.pos_weight)
         ctx.plain = plain
         value, ctx.gradient = plain.evaluate(logits, target, True)
         return value
@@ -103,7 +116,6 @@ class _PlainLoss(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
         gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
         if gradient is None or torch.is_grad_enabled() or not _composite.has_memory(upstream):
-            logits, target = ctx.saved_tensors
-            given, call = ctx.plain.general(logits, target)
+            given, call = ctx.plain.general(*ctx.saved_tensors)
             return pull_back(given, call, upstream), None, None
         return gradient if upstream.item() == 1 else gradient.mul_(upstream), None, None

@@ -49,8 +49,8 @@ def _torchs(
         and not target.is_complex()
         and input.shape == target.shape
         and input.device == target.device
-        and _broadcasts(weight, input)
-        and _broadcasts(pos_weight, input)
+        and broadcasts(weight, input)
+        and broadcasts(pos_weight, input)
         and reduction in ("none", "mean", "sum")
     )
     if fits:
@@ -65,7 +65,7 @@ def _torchs(
     )
 
 
-def _broadcasts(weight: Tensor | None, input: Tensor) -> bool:
+def broadcasts(weight: Tensor | None, input: Tensor) -> bool:
     """Whether a weight has real numbers that broadcast to input's shape."""
     if weight is None:
         return True
