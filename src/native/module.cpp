@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #endif
 
+#include <atomic>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -163,10 +164,13 @@ std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, u
                              !fresh && gradient != logits && bytes >= kStreamBytes};
   const int64_t chunks = (count + chunk - 1) / chunk;
   std::vector<ElementSum> sums(static_cast<size_t>(chunks));
-  over_rows(chunks, chunk, threads, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k)
-      sums[static_cast<size_t>(k)] = kernels->elements[type](
-          given, rule, out, k * chunk, (k + 1) * chunk < count ? (k + 1) * chunk : count);
+  // whoever is free takes the next chunk: a thread may start late
+  std::atomic<int64_t> next{0};
+  over_rows(chunks, chunk, threads, [&](int64_t, int64_t) {
+    for (int64_t k; (k = next.fetch_add(1)) < chunks;) {
+      const int64_t begin = k * chunk, end = begin + chunk < count ? begin + chunk : count;
+      sums[static_cast<size_t>(k)] = kernels->elements[type](given, rule, out, begin, end);
+    }
   });
   ElementSum total = {0.0, false};
   for (const ElementSum& sum : sums) {
