@@ -128,15 +128,6 @@ struct Term {
 
 // ---- curves -------------------------------------------------------------------------------------
 
-// Cross entropy: kPoly where a is 0, which most calls are.
-template <typename T>
-struct LogCurve {
-  explicit LogCurve(const BinaryRule&) {}
-
-  Term<T> positive(const Side<T>& at) const { return {at.nll, at.q}; }
-  Term<T> negative(const Side<T>& at) const { return {at.nll, at.q}; }
-};
-
 template <typename T>
 class PolyCurve {
  public:
@@ -271,17 +262,52 @@ inline void write_lanes(S* to, Vector<Compute<S>> v, int64_t count) {
     Element<S>::write_part(to, v, count);
 }
 
-template <typename T>
-struct ElementTerm {
-  Vector<T> loss, gradient;
-  Vector<T> room;  // y (1 - y): negative where a target is outside [0, 1]
-};
-
 // A weight of 0 silences an infinite loss, not a NaN.
 template <typename T>
 inline Vector<T> times(Vector<T> weight, Vector<T> x) {
   return weight * (weight == static_cast<T>(0) ? finite<T>(x) : x);
 }
+
+// Both labels' parts, with their shares: the loss, and its slope in the logit.
+template <typename T>
+struct Both {
+  Vector<T> loss, gradient;
+};
+
+template <template <typename> class Curves, typename T>
+inline Both<T> both_labels(const Curves<T>& curves, Vector<T> z, Vector<T> of_positive,
+                           Vector<T> of_negative) {
+  const Logit<T> logit(z);
+  const Term<T> up = curves.positive(logit.positive), down = curves.negative(logit.negative);
+  return {times<T>(of_positive, up.value) + times<T>(of_negative, down.value),
+          of_negative * down.pull - of_positive * up.pull};
+}
+
+// Cross entropy, which is kPoly where a is 0 and most calls: log(1 + e^-|z|) for both labels, and
+// |z| for the one that the logit speaks against.
+template <typename T>
+struct LogCurve {
+  explicit LogCurve(const BinaryRule&) {}
+};
+
+template <typename T>
+inline Both<T> both_labels(const LogCurve<T>&, Vector<T> z, Vector<T> of_positive,
+                           Vector<T> of_negative) {
+  const Vector<T> size = magnitude<T>(z);
+  const Vector<T> e = exp_above<T>(-size, broadcast(Exp<T>::lowest));
+  const auto below = z < static_cast<T>(0);
+  const Vector<T> wrong = below ? of_positive : of_negative;
+  const Vector<T> right = below ? of_negative : of_positive;
+  const Vector<T> far = wrong == static_cast<T>(0) ? Vector<T>{} : wrong * size;
+  const Vector<T> pull = (wrong - right * e) / (e + static_cast<T>(1));
+  return {(of_positive + of_negative) * log1p(e) + far, below ? -pull : pull};
+}
+
+template <typename T>
+struct ElementTerm {
+  Vector<T> loss, gradient;
+  Vector<T> room;  // y (1 - y): negative where a target is outside [0, 1]
+};
 
 // What does not depend on the element.
 template <typename T, typename Curves>
@@ -304,13 +330,11 @@ struct ElementRule {
   ElementTerm<T> operator()(Vector<T> z, Vector<T> y, const T* weight, const T* pos_weight,
                             int64_t count) const {
     const Vector<T> rest = static_cast<T>(1) - y;
-    const Logit<T> logit(z);
-    const Term<T> up = curves.positive(logit.positive), down = curves.negative(logit.negative);
     Vector<T> of_positive = y * positive + always_positive;
     const Vector<T> of_negative = rest * negative + always_negative;
     if (pos_weight) of_positive *= read_lanes(pos_weight, count);
-    Vector<T> loss = times<T>(of_positive, up.value) + times<T>(of_negative, down.value);
-    Vector<T> gradient = (of_negative * down.pull - of_positive * up.pull) * scale;
+    const Both<T> both = both_labels(curves, z, of_positive, of_negative);
+    Vector<T> loss = both.loss, gradient = both.gradient * scale;
     if (weight) {
       const Vector<T> w = read_lanes(weight, count);
       loss = times<T>(w, loss);
