@@ -355,6 +355,8 @@ struct ElementRule {
   }
 };
 
+constexpr int64_t kAhead = 512;  // elements: how long before they are wanted they are fetched
+
 template <typename T>
 inline Vector<T> first_of(Vector<T> v, int64_t count) {
   alignas(64) T lanes[Lanes<T>::count] = {};
@@ -388,6 +390,8 @@ __attribute__((flatten)) ElementSum elements_of(const Elements& elements, const 
     Vector<T> losses{};
     for (int64_t k = 0; k < size; k += lanes) {
       const int64_t i = first + k, part = size - k;
+      __builtin_prefetch(logits + i + kAhead);
+      __builtin_prefetch(target + i + kAhead);
       ElementTerm<T> term =
           rule(read_lanes(logits + i, part), read_lanes(target + i, part),
                weight ? weight + i : nullptr, pos_weight ? pos_weight + i : nullptr, part);
