@@ -19,6 +19,7 @@ LAYERS = (
     ("scores", "_tables"),
     ("_predictions", "_config"),
     ("losses",),
+    ("elements",),
     ("rows",),
     ("_errors", "_optional", "_arrays", "_files"),
 )

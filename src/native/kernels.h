@@ -53,7 +53,7 @@ struct Gradient {
 // A rule of the target's probability p that the kernels know; crossentropy.losses has the formulas.
 enum RuleKind { kLogProb, kProbRest, kFocal, kDeformed, kTaylor, kMargin, kRuleKinds };
 
-struct Term {
+struct RuleTerm {
   RuleKind kind;
   double factor, parameter;
   double least;  // of kDeformed: probabilities up to this one count as it
@@ -62,7 +62,7 @@ struct Term {
 // What a training run minimises by row, as crossentropy.losses.Objective: the sum of `terms`, with
 // weights, smoothing and z-loss. `share` is smoothing's for each unit of Rows::weight.
 struct Objective {
-  const Term* terms;
+  const RuleTerm* terms;
   int64_t count;
   const double* class_weight;   // (classes,), or null
   const double* sample_weight;  // (outer * inner,), or null
@@ -84,6 +84,49 @@ struct SoftTarget {
   const double* row_factor;  // (rows,), of the gradient; or null
 };
 
+// ---- elements: the losses of binary and multi-label targets -------------------------------------
+
+// A loss l of a margin m, by u = log sigma(m) and q = sigma(-m):
+//   kFocalCurve        -q^a u; of negatives, whose factor's power is b, with q - c >= 0 as q
+//   kPolyCurve         -u + a q
+//   kGeneralizedCurve  (1 - e^(a u)) / a
+enum Curve { kFocalCurve, kPolyCurve, kGeneralizedCurve };
+
+// positive * y l(z) + negative * (1 - y) l(-z) for a logit z and its target y.
+struct BinaryRule {
+  Curve curve;
+  double a, b, c;
+  double positive, negative;
+};
+
+// A number for each element, or for each of a chunk, the same in all chunks; or null for ones.
+// double where the logits are, else float.
+struct Weights {
+  const void* data;
+  bool full;
+};
+
+struct Elements {
+  const void* logits;
+  const void* target;  // in [0, 1], of the logits' type
+  Weights weight, pos_weight;
+  double smoothing;  // moves targets towards 1/2
+  double ignore;     // elements with this target have loss and gradient 0; NaN ignores none
+};
+
+// Arrays of the logits' type, or null where they are not wanted.
+struct ElementLosses {
+  void* loss;
+  void* gradient;
+  double scale;  // of the gradient
+  bool stream;   // the gradient, past the caches
+};
+
+struct ElementSum {
+  double loss;
+  bool suspect;  // a target may be outside [0, 1]
+};
+
 struct Kernels {
   const char* level;
   int (*supported)();
@@ -101,4 +144,7 @@ struct Kernels {
   // times the factor goes to Gradient::data, if any; false where there was no memory
   bool (*soft[kTypes])(const Rows&, const SoftTarget&, double factor, const Gradient&,
                        int64_t begin, int64_t end, double* losses);
+  // for each Type, over the elements [begin, end) of one chunk
+  ElementSum (*elements[kTypes])(const Elements&, const BinaryRule&, const ElementLosses&,
+                                 int64_t begin, int64_t end);
 };

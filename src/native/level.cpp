@@ -1,5 +1,6 @@
 // The row kernels at one instruction-set level. CMake compiles this file once per level, with the
 // level's flags and CROSSENTROPY_LEVEL; the object must hold no weak symbols (a test looks).
+#include "elements.h"
 #include "soft.h"
 #include "training.h"
 
@@ -62,4 +63,5 @@ extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL) = {
     {gradient<float>, gradient<double>, gradient<BFloat16>, gradient<Half>},
     {train<float>, train<double>, train<BFloat16>, train<Half>},
     {soft<float>, soft<double>, soft<BFloat16>, soft<Half>},
+    {elements<float>, elements<double>, elements<BFloat16>, elements<Half>},
 };

@@ -14,6 +14,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "evaluate.h"
 #include "kernels.h"
@@ -158,6 +159,44 @@ std::vector<double> numbers_of(uintptr_t from, Type type, int64_t classes) {
   return numbers;
 }
 
+// The sum of the losses of `count` elements, and whether a target may be outside [0, 1]. Chunks are
+// what weights by class repeat in; sums are theirs, whatever the number of threads.
+std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, uintptr_t weight,
+                                 bool full_weight, uintptr_t pos_weight, bool full_pos_weight,
+                                 int64_t count, int64_t chunk, double smoothing, double ignore,
+                                 int curve, double a, double b, double c, double positive,
+                                 double negative, double scale, uintptr_t loss, uintptr_t gradient,
+                                 bool fresh, int64_t threads) {
+  nb::gil_scoped_release released;
+  const Elements given = {pointer<const void>(logits),
+                          pointer<const void>(target),
+                          {pointer<const void>(weight), full_weight},
+                          {pointer<const void>(pos_weight), full_pos_weight},
+                          smoothing,
+                          ignore};
+  const BinaryRule rule = {static_cast<Curve>(curve), a, b, c, positive, negative};
+  const int64_t bytes = count * kSizes[type];
+  if (fresh) advise_huge_pages(gradient, static_cast<size_t>(bytes));
+  const ElementLosses out = {pointer<void>(loss), pointer<void>(gradient), scale,
+                             !fresh && gradient != logits && bytes >= kStreamBytes};
+  const int64_t chunks = (count + chunk - 1) / chunk;
+  std::vector<ElementSum> sums(static_cast<size_t>(chunks));
+  // whoever is free takes the next chunk: a thread may start late
+  std::atomic<int64_t> next{0};
+  over_rows(chunks, chunk, threads, [&](int64_t, int64_t) {
+    for (int64_t k; (k = next.fetch_add(1)) < chunks;) {
+      const int64_t begin = k * chunk, end = begin + chunk < count ? begin + chunk : count;
+      sums[static_cast<size_t>(k)] = kernels->elements[type](given, rule, out, begin, end);
+    }
+  });
+  ElementSum total = {0.0, false};
+  for (const ElementSum& sum : sums) {
+    total.loss += sum.loss;
+    total.suspect |= sum.suspect;
+  }
+  return {total.loss, total.suspect};
+}
+
 // A weight of 1 for each class, in the logits' type.
 std::vector<double> ones_of(Type type, int64_t classes) {
   std::vector<double> ones(static_cast<size_t>(classes), 1.0);
@@ -167,8 +206,8 @@ std::vector<double> ones_of(Type type, int64_t classes) {
   return ones;
 }
 
-std::vector<Term> terms_of(const std::vector<std::array<double, 4>>& given) {
-  std::vector<Term> terms;
+std::vector<RuleTerm> terms_of(const std::vector<std::array<double, 4>>& given) {
+  std::vector<RuleTerm> terms;
   for (const auto& term : given) {
     if (!(term[0] >= 0 && term[0] < kRuleKinds)) throw std::invalid_argument("no such rule");
     terms.push_back({static_cast<RuleKind>(static_cast<int>(term[0])), term[1], term[2], term[3]});
@@ -186,7 +225,7 @@ std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, i
                                  double share, double z_loss, bool mean, double normalizer,
                                  bool empty_is_zero, double upstream, uintptr_t out, bool fresh,
                                  int64_t threads) {
-  const std::vector<Term> terms = terms_of(rule);
+  const std::vector<RuleTerm> terms = terms_of(rule);
   nb::gil_scoped_release released;
   const Type of = static_cast<Type>(type);
   Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias, weight,
@@ -259,4 +298,5 @@ NB_MODULE(_native, m) {
   m.def("soft", &soft);
   m.def("memory", &memory);
   m.def("empty_cache", [] { kept_memory().clear(); });
+  m.def("elements", &elements);
 }

@@ -82,7 +82,7 @@ inline Ruled margin(const Target& row, double shift) {
   return {(over > 0.0 ? over : zero) + tail, 1.0 / (q + row.prob * ::exp(-shift))};
 }
 
-inline Ruled rule(const Term& term, const Target& row) {
+inline Ruled rule(const RuleTerm& term, const Target& row) {
   switch (term.kind) {
     case kLogProb:
       return {-row.log_prob, broadcast(1.0)};

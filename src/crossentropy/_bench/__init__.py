@@ -23,6 +23,7 @@ _MODULES = {
     "levels": "_levels",
     "memory": "_memory",
     "accuracy": "_accuracy",
+    "binary": "_binary",
 }
 SECTIONS = tuple(_MODULES)
 

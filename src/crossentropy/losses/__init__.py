@@ -6,6 +6,15 @@ registry, `get` makes a loss from its name.
 """
 
 from ._base import Loss
+from ._binary import (
+    Asymmetric,
+    Binary,
+    BinaryCrossEntropy,
+    BinaryLoss,
+    BinaryRule,
+    SigmoidFocal,
+    as_binary_loss,
+)
 from ._family import CrossEntropy, Focal, Poly, TaylorCrossEntropy
 from ._imbalance import class_balanced_weights, logit_adjustment
 from ._margins import LDAM, CosFace
@@ -26,6 +35,11 @@ from ._sum import Sum
 
 __all__ = [
     "LDAM",
+    "Asymmetric",
+    "Binary",
+    "BinaryCrossEntropy",
+    "BinaryLoss",
+    "BinaryRule",
     "CompSum",
     "CosFace",
     "CrossEntropy",
@@ -38,12 +52,14 @@ __all__ = [
     "Poly",
     "ReverseCrossEntropy",
     "ScalarRule",
+    "SigmoidFocal",
     "Sum",
     "SymmetricCrossEntropy",
     "TaylorCrossEntropy",
     "Terms",
     "TruncatedGeneralizedCrossEntropy",
     "active_passive",
+    "as_binary_loss",
     "as_loss",
     "available",
     "class_balanced_weights",

@@ -108,7 +108,7 @@ class TruncatedGeneralizedCrossEntropy(Loss):
 
     def slope(self, row: RowStatistics) -> Array:
         slope = _exponential(row.log_prob, self.q)
-        return namespace(row.table).where(row.prob <= self.k, 0.0, slope)
+        return namespace(row.prob).where(row.prob <= self.k, 0.0, slope)
 
     def curvature(self, row: RowStatistics) -> Array:
         return -self.q * self.slope(row)

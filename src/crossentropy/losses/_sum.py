@@ -109,7 +109,9 @@ class Sum(Loss):
 
     def _added(self, row: RowStatistics, of: Callable[[Loss], Array]) -> Array:
         parts = [of(loss) if factor == 1 else factor * of(loss) for factor, loss in self._counting]
-        return sum(parts[1:], parts[0]) if parts else namespace(row.table).zeros_like(row.log_prob)
+        return (
+            sum(parts[1:], parts[0]) if parts else namespace(row.log_prob).zeros_like(row.log_prob)
+        )
 
     def _written(self, of: Callable[[Loss], str], times: str) -> str:
         parts = (of(x) if b == 1 else f"{b:g} {times} {of(x)}" for b, x in self.parts)
