@@ -187,13 +187,11 @@ def plain_call(
         and is_worth_it(input)
     ):
         return None
-    training = _SUM if reduction == "sum" else _MEAN
+    training = _MEAN if reduction == "mean" else _SUM
     if not (weight is None and label_smoothing == 0 and z_loss == 0):
-        training = training._replace(
-            class_weight=weight,
-            label_smoothing=label_smoothing,
-            share=label_smoothing / max(input.shape[1], 1),
-            z_loss=z_loss,
+        share = label_smoothing / max(input.shape[1], 1)
+        training = Training(
+            training.rule, weight, None, label_smoothing, share, z_loss, training.mean
         )
 
     def problem(logits: Tensor) -> Problem:
@@ -208,7 +206,8 @@ def plain_call(
         )
         return problem_of(logits, given)
 
-    return Call(training, problem, ignore_index, temperature, weight)
+    smoothed = weight if label_smoothing else None
+    return Call(training, problem, ignore_index, temperature, smoothed)
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
