@@ -1,4 +1,4 @@
-"""The loss and its gradient in one native call, beside array code on the same numbers in float64."""
+"""The loss and its gradient in one native call, beside array code on the same numbers."""
 
 import math
 from typing import NamedTuple
@@ -121,7 +121,7 @@ def assert_trained(run, logits, target, rtol=1e-9):
     np.testing.assert_allclose(value, want, rtol=rtol, atol=rtol * 1e-3)
     assert gradient.dtype == logits.dtype
     size = np.abs(want_gradient).max(axis=1, keepdims=True, initial=0)
-    allowed = rtol * (np.abs(want_gradient) + size)
+    allowed = rtol * (np.abs(want_gradient) + size) + 1e-14  # where all of it cancels
     close = np.abs(gradient - want_gradient) <= allowed
     close |= np.isnan(gradient) & np.isnan(want_gradient) | (gradient == want_gradient)
     assert close.all(), (gradient[~close][:3], want_gradient[~close][:3])
@@ -297,6 +297,7 @@ def test_float32_rows_are_accurate_however_confident(level, classes):
 
 @given(data=st.data())
 def test_any_rows(data):
+    before = rows.path()
     rows.use(data.draw(st.sampled_from(LEVELS), "level"))
     classes = data.draw(st.one_of(st.integers(1, 140), st.sampled_from((2047, 2048, 2049))))
     shape = data.draw(
@@ -314,7 +315,10 @@ def test_any_rows(data):
     loss = data.draw(st.sampled_from([loss for loss in LOSSES if loss.scale == 1]), "loss")
     names = data.draw(st.sets(st.sampled_from(sorted(DRAWN))), "options")
     run = Run(loss, **{name: DRAWN[name](rng, target.size, classes) for name in names})
-    assert_trained(run, logits, target, rtol=1e-8)
+    try:
+        assert_trained(run, logits, target, rtol=1e-8)
+    finally:
+        rows.use(before)
 
 
 DRAWN = {
@@ -352,7 +356,7 @@ def test_a_target_out_of_range_is_named_and_nothing_is_written(level):
 )
 def test_rules_that_the_kernels_do_not_know_are_refused(level, rule):
     problem = Run().rows(LOGITS, TARGET)
-    with pytest.raises(ValueError, match="no such rule|no rule"):
+    with pytest.raises(ValueError, match=r"no such rule|no rule"):
         _native.train(problem, Training(rule=rule), _native.memory_of(problem.logits))
 
 
