@@ -13,8 +13,9 @@ require("torch", "torch")  # first: without torch this is the error to see
 import array_api_compat.torch  # noqa: E402, F401
 
 from ._functional import cross_entropy  # noqa: E402
+from ._memory import empty_cache  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
 from ._powerset import Powerset  # noqa: E402
 from ._result import CrossEntropyResult  # noqa: E402
 
-__all__ = ["CrossEntropyLoss", "CrossEntropyResult", "Powerset", "cross_entropy"]
+__all__ = ["CrossEntropyLoss", "CrossEntropyResult", "Powerset", "cross_entropy", "empty_cache"]
