@@ -54,7 +54,7 @@ struct Training {
     const double degrees[] = {1, 2, 6}, factors[] = {1, 1, 0.1, 3};
     const int64_t count = dice.chance(0.6) ? 1 : 2 + dice.below(2);
     for (int64_t k = 0; k < count; ++k) {
-      RuleTerm term = {static_cast<RuleKind>(dice.below(kRuleKinds)), dice.one_of(factors), 0, 0};
+      RuleTerm term = {static_cast<RuleKind>(dice.below(kNormalized)), dice.one_of(factors), 0, 0};
       if (term.kind == kProbRest && dice.chance(0.3)) term.factor = -0.5;
       if (term.kind == kFocal) term.parameter = dice.one_of(gammas);
       if (term.kind == kMargin) term.parameter = modest ? 5 : dice.one_of(shifts);
