@@ -155,8 +155,9 @@ def logits_of(rows: Rows) -> Array:
     0 in ignored rows, and NaN in rows whose target is no class.
     """
     xp = namespace(rows.logits)
-    z = xp.moveaxis(adjusted(_silenced(rows)), 1, -1)
-    z = xp.reshape(z, (rows.target.shape[0], rows.classes))
+    z = adjusted(_silenced(rows))
+    if z.ndim > 2:
+        z = xp.reshape(xp.permute_dims(z, (0, 2, 1)), (rows.target.shape[0], rows.classes))
     lost = out_of_range(rows) & (rows.target != rows.ignore_index)
     return xp.where(lost[:, None], xp.nan, xp.astype(z, _row_dtype(rows.logits), copy=False))
 
