@@ -178,7 +178,9 @@ def _loss(dice):
                 0.3 * losses.CrossEntropy() + losses.MeanAbsoluteError(),
             )
         )
-    return losses.get(dice.one_of(losses.available()))
+    # rounding may turn the prediction that bootstrapping reads, and its gradient with it
+    names = [name for name in losses.available() if not losses.get(name).needs_logits]
+    return losses.get(dice.one_of(names))
 
 
 def _of_torch(dice, shape, dtype):

@@ -40,7 +40,9 @@ def tables(effort: Effort) -> Iterator[Table]:
 
 def _over_plain(shape: tuple[int, ...], effort: Effort) -> dict[str, Figure]:
     logits, target = batch(shape)
-    family = {name.replace("_", " "): losses.get(name) for name in losses.available()}
+    every = (losses.get(name) for name in losses.available())
+    # those that need the logits run as array code, of which no speed is asked
+    family = {loss.name.replace("_", " "): loss for loss in every if not loss.needs_logits}
     # a function of log p alone; the others read the logits' sum or change the logits, too
     rules = {name for name, loss in family.items() if not loss.needs_weighted and loss.scale == 1}
     options = {name: {"loss": loss} for name, loss in family.items()} | _options(logits, target)

@@ -18,6 +18,7 @@ from ._binary_base import BinaryLoss
 from ._family import CrossEntropy, Focal, Poly, TaylorCrossEntropy
 from ._imbalance import class_balanced_weights, logit_adjustment
 from ._margins import LDAM, CosFace
+from ._noise import BackwardCorrection, ForwardCorrection, HardBootstrapping
 from ._objective import Objective, Terms
 from ._registry import as_loss, available, get
 from ._robust import (
@@ -36,6 +37,7 @@ from ._sum import Sum
 __all__ = [
     "LDAM",
     "Asymmetric",
+    "BackwardCorrection",
     "Binary",
     "BinaryCrossEntropy",
     "BinaryLoss",
@@ -44,7 +46,9 @@ __all__ = [
     "CosFace",
     "CrossEntropy",
     "Focal",
+    "ForwardCorrection",
     "GeneralizedCrossEntropy",
+    "HardBootstrapping",
     "Loss",
     "MeanAbsoluteError",
     "NormalizedCrossEntropy",

@@ -53,6 +53,15 @@ class Loss(ABC):
         return False
 
     @property
+    def needs_logits(self) -> bool:
+        """Whether the rule reads the logits of a row (`rows.logits_of`), not its statistics alone.
+
+        Such a loss has a `row_gradient` in place of `terms`. It runs as array code everywhere,
+        and takes memory of the logits' size.
+        """
+        return False
+
+    @property
     def kernel_rule(self) -> tuple[RuleTerm, ...] | None:
         """The loss as a sum of rules that the native kernels know; None where it is no such sum.
 
@@ -86,6 +95,13 @@ class Loss(ABC):
         """Value and slopes in the statistics (z_y, L, S)."""
         slope = self.slope(row)
         return Terms(self.value(row), Slopes(slope, slope))
+
+    def row_gradient(self, row: RowStatistics) -> Array:
+        """Gradient by row, (N, C) float64, in the logits that the rule sees.
+
+        It is what `terms` come to, but for a loss that `needs_logits`.
+        """
+        return _gradient(row, self.terms(row).slopes)
 
     def hessian(self, row: RowStatistics, residual: Array) -> Array:
         """Diagonal of the Hessian by row, (N, C), in the logits that the rule sees.
@@ -186,8 +202,7 @@ class Loss(ABC):
         call = _Call.of(self, y_true, logits, sample_weight, class_weight, n_threads)
         call.check_outputs(loss=loss_out, gradient=gradient_out)
         row = call.statistics()
-        value, slopes = call.objective.terms(row, call.sample_weight)
-        gradient = rows.gradient(call.rows, row, slopes, out=gradient_out)
+        value, gradient = call.value_gradient(row, gradient_out)
         return _written(value, loss_out, row), gradient
 
     def gradient_hessian(
@@ -214,13 +229,8 @@ class Loss(ABC):
         call = _Call.of(self, y_true, logits, sample_weight, class_weight, n_threads)
         call.check_outputs(gradient=gradient_out, hessian=hessian_out)
         row = call.statistics()
-        slopes = call.objective.terms(row, call.sample_weight).slopes
-        hessian = self.hessian(row, call.residual(row)) * self.scale**2
-        weights = call.objective.row_weights(row, call.sample_weight)
-        if weights is not None:
-            hessian = hessian * by_row(weights, row)
-        gradient = rows.gradient(call.rows, row, slopes, out=gradient_out)
-        hessian = namespace(hessian).astype(hessian, call.rows.logits.dtype, copy=False)
+        hessian = call.weighted(self.hessian(row, _residual(row)) * self.scale**2, row)
+        _, gradient = call.value_gradient(row, gradient_out)
         return gradient, _written(hessian, hessian_out, row)
 
 
@@ -262,17 +272,41 @@ class _Call:
     def statistics(self) -> RowStatistics:
         return rows.statistics(self.rows, weighted=self.objective.needs_weighted)
 
-    def residual(self, row: RowStatistics) -> Array:
-        """softmax(z) − onehot(y), which is the gradient of cross entropy, in float64."""
-        logits = namespace(self.rows.logits).astype(self.rows.logits, row.table.dtype, copy=False)
-        # a gradient in the logits is divided by the temperature, one in the rule's logits is not
-        one = self.rows.temperature
-        return rows.gradient(self.rows._replace(logits=logits), row, Slopes(one, one))
+    def value_gradient(self, row: RowStatistics, out: Array | None) -> tuple[Array, Array]:
+        """Value and gradient of every row; `out` may be the logits."""
+        loss = self.objective.loss
+        if not loss.needs_logits:
+            value, slopes = self.objective.terms(row, self.sample_weight)
+            return value, rows.gradient(self.rows, row, slopes, out=out)
+        value = self.objective.value(row, self.sample_weight)
+        gradient = loss.row_gradient(row) * loss.scale
+        return value, _written(self.weighted(gradient, row), out, row)
+
+    def weighted(self, values: Array, row: RowStatistics) -> Array:
+        """(N, C) times the rows' weights, of the logits' type."""
+        weights = self.objective.row_weights(row, self.sample_weight)
+        if weights is not None:
+            values = values * by_row(weights, row)
+        return namespace(values).astype(values, self.rows.logits.dtype, copy=False)
 
 
 def by_row(values: Array | float, row: RowStatistics) -> Array:
     """(N,), or a number for all rows, to broadcast over classes."""
     return (values + namespace(row.table).zeros_like(row.log_prob))[:, None]
+
+
+def _residual(row: RowStatistics) -> Array:
+    """softmax(z) − onehot(y), (N, C): the gradient of cross entropy, in float64."""
+    return _gradient(row, Slopes(1.0, 1.0))
+
+
+def _gradient(row: RowStatistics, slopes: Slopes) -> Array:
+    """What slopes come to in the logits that the rule sees, (N, C) float64."""
+    given = row.rows
+    logits = namespace(given.logits).astype(given.logits, row.table.dtype, copy=False)
+    # a gradient in the logits is divided by the temperature, one in the rule's logits is not
+    slopes = slopes.scaled(given.temperature)
+    return rows.gradient(given._replace(logits=logits), row, slopes)
 
 
 def _sum(loss: Loss) -> Sum:

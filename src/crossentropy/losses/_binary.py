@@ -257,7 +257,8 @@ def _curve_of(loss: Loss) -> Curve | None:
 def _reads_log_prob_only(loss: Loss) -> bool:
     if isinstance(loss, Sum):
         return all(_reads_log_prob_only(part) for _, part in loss.parts)
-    return not (loss.needs_weighted or isinstance(loss, (_MarginLoss, ScalarRule)))
+    more = loss.needs_weighted or loss.needs_logits
+    return not (more or isinstance(loss, (_MarginLoss, ScalarRule)))
 
 
 # ---- the user's own -----------------------------------------------------------------------------

@@ -75,3 +75,36 @@ def output(
         )
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise InputError(f"{name} must be writeable, got a read-only array; pass a copy")
+
+
+def transition_matrix(values: Array) -> np.ndarray:
+    """(C, C) float64; ValueError unless its rows are probabilities and no column is all zeros."""
+    try:
+        matrix = np.asarray(values, dtype=np.float64)
+    except ValueError:  # ragged, or no numbers
+        raise InputError(
+            "transition must be a matrix of numbers, with lines of one length"
+        ) from None
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise InputError(f"transition must have shape (C, C), got {matrix.shape}")
+    if not ((matrix >= 0) & (matrix <= 1)).all():
+        raise InputError(
+            "transition must hold probabilities in [0, 1], got numbers from "
+            f"{matrix.min():g} to {matrix.max():g}; divide counts by the sums of their rows"
+        )
+    off = np.abs(matrix.sum(1) - 1)
+    if off.max() > 1e-5:
+        worst = int(off.argmax())
+        transposed = np.abs(matrix.sum(0) - 1).max() <= 1e-5
+        raise InputError(
+            "rows of transition must sum to 1, for transition[i, j] is the probability that class "
+            f"i is labelled j, got {matrix[worst].sum():g} in row {worst}; "
+            + ("its columns do: give the transpose" if transposed else "divide rows by their sums")
+        )
+    never = np.flatnonzero(~matrix.any(0))
+    if never.size:
+        raise InputError(
+            f"transition must give every label some probability, got a column of zeros: label "
+            f"{never[0]} is never observed; leave such classes out"
+        )
+    return matrix

@@ -67,6 +67,10 @@ class Sum(Loss):
         return any(loss.needs_weighted for _, loss in self._counting)
 
     @property
+    def needs_logits(self) -> bool:
+        return any(loss.needs_logits for _, loss in self._counting)
+
+    @property
     def kernel_rule(self) -> tuple[RuleTerm, ...] | None:
         terms: list[RuleTerm] = []
         for factor, loss in self._counting:
@@ -91,6 +95,9 @@ class Sum(Loss):
 
     def curvature(self, row: RowStatistics) -> Array:
         return self._added(row, lambda loss: loss.curvature(row))
+
+    def row_gradient(self, row: RowStatistics) -> Array:
+        return self._added(row, lambda loss: loss.row_gradient(row))
 
     def hessian(self, row: RowStatistics, residual: Array) -> Array:
         nothing = namespace(residual).zeros_like(residual)

@@ -12,8 +12,17 @@ one that knows that there is a native extension.
 """
 
 from ._contract import NOTHING, Rows, RowStatistics, Slopes
-from ._dispatch import available_paths, gradient, native_error, path, statistics, use
+from ._dispatch import (
+    available_paths,
+    check_targets,
+    gradient,
+    native_error,
+    path,
+    statistics,
+    use,
+)
 from ._make import make
+from ._pure import logits_of
 from ._training import RuleKind, RuleTerm, SoftTarget, Training
 
 __all__ = [
@@ -26,7 +35,9 @@ __all__ = [
     "SoftTarget",
     "Training",
     "available_paths",
+    "check_targets",
     "gradient",
+    "logits_of",
     "make",
     "native_error",
     "path",

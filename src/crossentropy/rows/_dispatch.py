@@ -80,7 +80,7 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
     memory = _memory_of(rows)
     if memory is not None:
         return _native.statistics(rows, memory, weighted=weighted, argmax=argmax)
-    _check_range(rows)
+    check_targets(rows)
     return _reference.statistics(rows, weighted=weighted, argmax=argmax)
 
 
@@ -131,8 +131,11 @@ def _check_length(slope: Array | float | None, rows: Rows) -> None:
         )
 
 
-def _check_range(rows: Rows) -> None:
-    """On the CPU only: elsewhere the look would wait for the device, and such a row is NaN."""
+def check_targets(rows: Rows) -> None:
+    """Raise IndexError where a target is neither a class nor `ignore_index`.
+
+    On the CPU only: elsewhere the look would wait for the device, and such a row is NaN.
+    """
     if str(device_of(rows.target)) != "cpu":
         return
     xp = namespace(rows.target)

@@ -149,6 +149,19 @@ def adjusted(rows: Rows) -> Array:
     return z
 
 
+def logits_of(rows: Rows) -> Array:
+    """(N, C) float64: the logits as the rule sees them, for a loss that reads them itself.
+
+    0 in ignored rows, and NaN in rows whose target is no class.
+    """
+    xp = namespace(rows.logits)
+    z = adjusted(_silenced(rows))
+    if z.ndim > 2:
+        z = xp.reshape(xp.permute_dims(z, (0, 2, 1)), (rows.target.shape[0], rows.classes))
+    lost = out_of_range(rows) & (rows.target != rows.ignore_index)
+    return xp.where(lost[:, None], xp.nan, xp.astype(z, _row_dtype(rows.logits), copy=False))
+
+
 def softcap_slope(rows: Rows) -> Array:
     """Slope of softcap·tanh(z / softcap), sech², by exponentials that keep its digits."""
     xp = namespace(rows.logits)

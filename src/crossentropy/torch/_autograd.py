@@ -5,7 +5,8 @@
 - compiled, where there are native kernels: opaque operators, between which the compiler
   fuses the scalar rule;
 - plain torch operations, which everything follows: under function transforms and forward
-  mode, for second derivatives and subclasses of Tensor, and compiled for other devices.
+  mode, for second derivatives and subclasses of Tensor, compiled for other devices, and for
+  losses that read the logits themselves.
 
 Each alone fails something: an operator with registered autograd gives silently wrong
 forward-mode tangents, and a Function with a custom jvp is refused by the compiler.
@@ -39,8 +40,12 @@ def loss(
         return _composite.loss(logits, target, problem, argmax)
     if torch.compiler.is_compiling():
         native = logits.is_cpu and rows.path() != "reference"
-        route = _operators.loss if native else _composite.loss
+        by_kernel = native and not problem.objective.loss.needs_logits
+        route = _operators.loss if by_kernel else _composite.loss
         return route(logits, target, problem, argmax)
+    if problem.objective.loss.needs_logits:
+        rows.check_targets(problem.rows(logits, target))
+        return _composite.loss(logits, target, problem, argmax)
     by_numpy = _numpy.takes(problem, logits)
     call = _fused.call_of(problem, logits) if by_numpy and not (argmax or inplace) else None
     if call is not None:

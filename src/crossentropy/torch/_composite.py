@@ -1,7 +1,8 @@
 """The loss in plain torch operations, which autograd, transforms and compilers follow.
 
 What the faster routes fall back on: for derivatives of the gradient, under function
-transforms and forward mode, for subclasses of Tensor and where there are no kernels.
+transforms and forward mode, for subclasses of Tensor, where there are no kernels and for losses
+that read the logits themselves.
 """
 
 from __future__ import annotations

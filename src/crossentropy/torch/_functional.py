@@ -140,8 +140,9 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         Whether the backward pass writes the gradient over input's memory, which saves an array
         of input's size. Whoever else saved input for backward then gets torch's error of an
         in-place change, as does a second backward pass. Without effect on gradients of
-        gradients, in compiled code, under function transforms and where saved tensors are
-        packed by hooks, as in activation checkpointing.
+        gradients, in compiled code, under function transforms, where saved tensors are packed by
+        hooks, as in activation checkpointing, and with losses that read all logits
+        (`Loss.needs_logits`), which take memory of a few times input's size in float64.
     return_stats
         Whether to return a `CrossEntropyResult`: the loss with log p, logsumexp, prediction and
         correctness of each row, from the same pass over the logits.
