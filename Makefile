@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 600
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 NATIVE = $(wildcard src/native/*) CMakeLists.txt
-CXX_SOURCES = $(wildcard src/native/*.cpp src/native/*.h tests/native/*.cpp)
+CXX_SOURCES = $(wildcard src/native/*.cpp src/native/*.h tests/native/*)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format types bench study fuzz sanitize aarch64 clean

@@ -51,7 +51,16 @@ struct Gradient {
 };
 
 // A rule of the target's probability p that the kernels know; crossentropy.losses has the formulas.
-enum RuleKind { kLogProb, kProbRest, kFocal, kDeformed, kTaylor, kMargin, kRuleKinds };
+enum RuleKind {
+  kLogProb,
+  kProbRest,
+  kFocal,
+  kDeformed,
+  kTaylor,
+  kMargin,
+  kNormalized,  // needs Rows::weight, of ones
+  kRuleKinds
+};
 
 struct RuleTerm {
   RuleKind kind;

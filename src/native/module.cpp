@@ -234,7 +234,9 @@ std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, i
   const int64_t bad = kernels->check(rows, &counted);
   if (bad >= 0) return {bad, 0.0};
   std::vector<double> ones;
-  if (weight == 0 && smoothing != 0) {
+  bool weighted = smoothing != 0;
+  for (const RuleTerm& term : terms) weighted |= term.kind == kNormalized;
+  if (weight == 0 && weighted) {
     ones = ones_of(of, classes);
     rows.weight = ones.data();
   } else if (weight != 0) {

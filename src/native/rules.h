@@ -14,14 +14,17 @@ using Numbers = Vector<double>;
 // What a rule may see of the target.
 struct Target {
   Numbers log_prob, prob, prob_rest;
+  Numbers weighted_nll;  // where it is known
+  double classes;
 };
 
-// A loss f(u) of u = log p, and its slope -f'(u).
+// A loss f and its slopes b, a - b and c; it is a function of u = log p alone where but b is 0.
 struct Ruled {
-  Numbers value, slope;
+  Numbers value, slope, steeper{}, push{};
 };
 
-constexpr double kLeast = 1e-300;                // stands in for 0 where its powers are wanted
+constexpr double kLeast = 1e-300;  // stands in for 0 where its powers are wanted
+constexpr double kMost = 1e300;
 constexpr double kLogMost = 690.77552789821368;  // log 1e300: beyond it slopes grow no more
 
 // a where b is NaN: NaN stays.
@@ -82,6 +85,14 @@ inline Ruled margin(const Target& row, double shift) {
   return {(over > 0.0 ? over : zero) + tail, 1.0 / (q + row.prob * ::exp(-shift))};
 }
 
+// n / D with n = -u and D = sum_j -log p_j
+inline Ruled normalized(const Target& row) {
+  const Numbers nll = at_most(kMost, -row.log_prob);
+  const Numbers total = at_most(kMost, at_least(1.0, row.weighted_nll));
+  const Numbers b = 1.0 / total, share = nll * b, c = -share * b;
+  return {share, b, c * row.classes, c};
+}
+
 inline Ruled rule(const RuleTerm& term, const Target& row) {
   switch (term.kind) {
     case kLogProb:
@@ -96,19 +107,30 @@ inline Ruled rule(const RuleTerm& term, const Target& row) {
       return taylor(row, static_cast<int>(term.parameter));
     case kMargin:
       return margin(row, term.parameter);
+    case kNormalized:
+      return normalized(row);
     default:
       return {broadcast(0.0), broadcast(0.0)};
   }
 }
 
+inline void scale(Ruled& rule, Numbers factor) {
+  rule.value *= factor;
+  rule.slope *= factor;
+  rule.steeper *= factor;
+  rule.push *= factor;
+}
+
 inline Ruled sum_of_rules(const Objective& objective, const Target& row) {
   Ruled sum = rule(objective.terms[0], row);
-  sum.value *= objective.terms[0].factor;
-  sum.slope *= objective.terms[0].factor;
+  scale(sum, broadcast(objective.terms[0].factor));
   for (int64_t k = 1; k < objective.count; ++k) {
-    const Ruled next = rule(objective.terms[k], row);
-    sum.value += next.value * objective.terms[k].factor;
-    sum.slope += next.slope * objective.terms[k].factor;
+    Ruled next = rule(objective.terms[k], row);
+    scale(next, broadcast(objective.terms[k].factor));
+    sum.value += next.value;
+    sum.slope += next.slope;
+    sum.steeper += next.steeper;
+    sum.push += next.push;
   }
   return sum;
 }

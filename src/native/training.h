@@ -46,54 +46,49 @@ inline Numbers row_weights(const Rows& rows, const double* weight, int64_t i, in
   return weights;
 }
 
+// Where the slopes of some rows go; c is null where rows have no weights.
+struct SlopeColumns {
+  double *a, *b, *c;
+};
+
 // w_y ((1 - smoothing) f + z_loss L^2) + share sum_j w_j (-log p_j), times the row's own weight, as
 // crossentropy.losses._objective has it. Lanes past the last row are certain rows.
 inline Numbers objective_of(const Rows& rows, const Objective& objective, const Statistics& given,
-                            double factor, int64_t i, int64_t count, double* a, double* b) {
+                            double factor, int64_t i, int64_t count, const SlopeColumns& slopes) {
   const Numbers zero{};
-  const Target target = {some_of(given.log_prob + i, count, 0.0),
-                         some_of(given.prob + i, count, 1.0),
-                         some_of(given.prob_rest + i, count, 0.0)};
+  const bool weighted = given.weighted_nll != nullptr;
+  const Numbers weighted_nll = weighted ? some_of(given.weighted_nll + i, count, 0.0) : zero;
+  const Target target = {
+      some_of(given.log_prob + i, count, 0.0), some_of(given.prob + i, count, 1.0),
+      some_of(given.prob_rest + i, count, 0.0), weighted_nll, static_cast<double>(rows.classes)};
   Ruled row = sum_of_rules(objective, target);
-  Numbers steeper{};  // a - b
-  if (objective.smoothing != 0) {
-    row.value *= 1 - objective.smoothing;
-    row.slope *= 1 - objective.smoothing;
-  }
+  if (objective.smoothing != 0) scale(row, broadcast(1 - objective.smoothing));
   if (objective.z_loss != 0) {
     const Numbers lse = some_of(given.lse + i, count, 0.0);
     row.value += objective.z_loss * lse * lse;
-    steeper = 2 * objective.z_loss * lse;
+    row.steeper += 2 * objective.z_loss * lse;
   }
   if (objective.class_weight != nullptr) {
     const Numbers weight = class_weights(rows, objective.class_weight, i, count);
-    row.value = weight == 0.0 ? zero : row.value * weight;  // a weight of 0 silences even inf
-    row.slope *= weight;
-    steeper *= weight;
+    const Numbers value = row.value;
+    scale(row, weight);
+    row.value = weight == 0.0 ? zero : value * weight;  // a weight of 0 silences even inf
   }
   if (objective.smoothing != 0) {
-    row.value += objective.share * some_of(given.weighted_nll + i, count, 0.0);
-    steeper += objective.share * rows.weight_total;
+    row.value += objective.share * weighted_nll;
+    row.steeper += objective.share * rows.weight_total;
+    row.push += objective.share;
   }
   if (objective.sample_weight != nullptr) {
     const Numbers own = row_weights(rows, objective.sample_weight, i, count);
-    row.value = own == 0.0 ? zero : row.value * own;
-    row.slope *= own;
-    steeper *= own;
+    const Numbers value = row.value;
+    scale(row, own);
+    row.value = own == 0.0 ? zero : value * own;
   }
-  put(a + i, (row.slope + steeper) * factor, count);
-  put(b + i, row.slope * factor, count);
+  put(slopes.a + i, (row.slope + row.steeper) * factor, count);
+  put(slopes.b + i, row.slope * factor, count);
+  if (weighted) put(slopes.c + i, row.push * factor, count);
   return row.value;
-}
-
-// c, the slope in the weighted sum: a number for each row only where rows have weights.
-inline Coefficient push_of(const Objective& objective, double factor, int64_t begin, int64_t end,
-                           double* column) {
-  if (objective.smoothing == 0) return {nullptr, 0};
-  for (int64_t i = begin; i < end; ++i)
-    column[i] = objective.share * factor *
-                (objective.sample_weight == nullptr ? 1.0 : objective.sample_weight[i]);
-  return {column, 1};
 }
 
 // Whether the loss is -log p: its slopes are the same for all rows.
@@ -129,7 +124,7 @@ struct TrainingBatch {
         begin(begin),
         end(end) {}
 
-  Statistics statistics() { return table.statistics(begin, objective.smoothing != 0); }
+  Statistics statistics() { return table.statistics(begin, rows.weight != nullptr); }
 
   // The sum of the losses; `slopes` are those of the loss times the factor.
   double apply(const Statistics& given, Slopes& slopes) {
@@ -137,12 +132,13 @@ struct TrainingBatch {
       slopes = {{&factor, 0}, {&factor, 0}, {nullptr, 0}};
       return -sum_of(given.log_prob + begin, end - begin);
     }
-    double *a = table.column(5, begin), *b = table.column(6, begin);
+    // c takes the place of weighted_nll, which is read before
+    const SlopeColumns columns = {table.column(5, begin), table.column(6, begin),
+                                  given.weighted_nll};
     Numbers sum{};
     for (int64_t i = begin; i < end; i += Lanes<double>::count)
-      sum += objective_of(rows, objective, given, factor, i, end - i, a, b);
-    // weighted_nll is no longer needed
-    slopes = {{a, 1}, {b, 1}, push_of(objective, factor, begin, end, table.column(4, begin))};
+      sum += objective_of(rows, objective, given, factor, i, end - i, columns);
+    slopes = {{columns.a, 1}, {columns.b, 1}, {columns.c, 1}};
     return reduce_add(sum);
   }
 

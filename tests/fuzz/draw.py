@@ -20,8 +20,9 @@ _ROWS = (0, 1, 2, 3, 7, 16, 17, 33, 64, 65, 130)
 # around the lanes of every level, the block, and where rows of few classes become many
 _CLASSES = (1, 2, 3, 4, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 64, 65, 127, 1000, 2047, 2048, 2049)
 _LONG = (4096, 4097, 5000, 6145)
-# elements: most cases are quick, some shared out over threads, few written past the caches
-_SMALL, _LARGE, _HUGE = 40_000, 2_000_000, 9_000_000
+# elements: most cases are quick, some of either side of what torch's routes call small, some
+# shared out over threads, few written past the caches
+_SMALL, _MIDDLE, _LARGE, _HUGE = 40_000, 130_000, 2_000_000, 9_000_000
 
 
 @dataclasses.dataclass
@@ -99,7 +100,8 @@ def case(seed):
 
 def _shape(dice, context):
     classes = dice.one_of(_CLASSES if dice.chance(0.9) else _LONG)
-    size = dice.one_of((_LARGE, _LARGE, _HUGE)) if dice.chance(0.01) else _SMALL
+    size = _MIDDLE if dice.chance(0.06) else _SMALL
+    size = dice.one_of((_LARGE, _LARGE, _HUGE)) if dice.chance(0.01) else size
     count = dice.one_of(_ROWS) if size == _SMALL else size // (classes + 64)
     count = min(count, max(1, size // classes))
     if context == "arrays" or dice.chance(0.6):
@@ -164,7 +166,9 @@ def _adjustments(dice, classes):
 
 
 def _loss(dice):
-    """Any loss of the registry, or one with parameters away from the defaults."""
+    """Any loss of the registry, the plain one often, or one with unusual parameters."""
+    if dice.chance(0.2):
+        return losses.CrossEntropy()
     if dice.chance(0.3):
         return dice.one_of(
             (

@@ -1,5 +1,6 @@
 """The search itself: it must notice what it is there to find."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("ml_dtypes")
+
+from crossentropy import rows
+from crossentropy.torch import _fused
 
 from . import contexts, layouts
 from .__main__ import supervise
@@ -53,7 +57,7 @@ def test_layouts_keep_the_numbers(layout, shape):
 def test_a_case_is_that_of_its_seed():
     one, other = case(ORDINARY), case(ORDINARY)
     assert str(one) == str(other)
-    np.testing.assert_array_equal(one.logits, other.logits)
+    assert one.logits.tobytes() == other.logits.tobytes()  # whatever NaN there is
 
 
 @pytest.mark.parametrize("context", ["torch", "arrays", "rows"])
@@ -85,6 +89,26 @@ def _is_plain(drawn, context):
         and not contexts.is_adjusted(drawn)
         and all(np.ndim(v) or v == 1 for k, v in drawn.options.items() if k in "abc")
     )
+
+
+@pytest.mark.skipif(rows.available_paths() == ["reference"], reason="there are no kernels here")
+def test_the_search_comes_by_the_one_pass_route(monkeypatch):
+    """On both sides of its size, by rows and by planes, for upstreams of 1 and others."""
+    seen, evaluate = set(), _fused.Call.evaluate
+
+    def noted(call, logits, target, *, upstream=1.0, **options):
+        seen.add((logits.numel() > _fused.SMALL, logits.ndim, upstream == 1))
+        return evaluate(call, logits, target, upstream=upstream, **options)
+
+    monkeypatch.setattr(_fused.Call, "evaluate", noted)
+    for seed in range(2000):
+        drawn = case(seed)
+        if drawn.context == "torch" and drawn.options["reduction"] != "none":
+            with contextlib.suppress(ValueError, IndexError):
+                contexts.found(drawn)
+        if len(seen) == 8:
+            return
+    pytest.fail(f"only {seen}")
 
 
 WORKERS = {

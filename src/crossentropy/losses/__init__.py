@@ -10,11 +10,11 @@ from ._binary import (
     Asymmetric,
     Binary,
     BinaryCrossEntropy,
-    BinaryLoss,
     BinaryRule,
     SigmoidFocal,
     as_binary_loss,
 )
+from ._binary_base import BinaryLoss
 from ._family import CrossEntropy, Focal, Poly, TaylorCrossEntropy
 from ._imbalance import class_balanced_weights, logit_adjustment
 from ._margins import LDAM, CosFace

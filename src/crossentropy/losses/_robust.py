@@ -305,6 +305,10 @@ class NormalizedCrossEntropy(Loss):
     def needs_weighted(self) -> bool:
         return True
 
+    @property
+    def kernel_rule(self) -> tuple[RuleTerm, ...]:
+        return (RuleTerm(RuleKind.NORMALIZED),)
+
     def value(self, row: RowStatistics) -> Array:
         nll, total = self._parts(row)
         return nll / total

@@ -18,6 +18,7 @@ class RuleKind(enum.IntEnum):
     DEFORMED = 3  # (1 − p^q)/q
     TAYLOR = 4  # Σ_{i ≤ T} (1 − p)^i/i
     MARGIN = 5  # softplus(s − Δ)
+    NORMALIZED = 6  # −log p over Σ_j −log p_j, with `Rows.weight` None
 
 
 class RuleTerm(NamedTuple):

@@ -18,6 +18,7 @@ from ._binary import binary_cross_entropy_with_logits  # noqa: E402
 from ._binary_module import BCEWithLogitsLoss  # noqa: E402
 from ._distillation import distillation_loss  # noqa: E402
 from ._functional import cross_entropy  # noqa: E402
+from ._memory import empty_cache  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
 from ._powerset import Powerset  # noqa: E402
 from ._result import CrossEntropyResult  # noqa: E402
@@ -30,4 +31,5 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "distillation_loss",
+    "empty_cache",
 ]

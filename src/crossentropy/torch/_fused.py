@@ -76,23 +76,29 @@ class _FusedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
-        global _upstreams_are_one
         logits, target = ctx.saved_tensors
         if torch.is_grad_enabled() or (ctx.engine.by_row and not _composite.has_memory(upstream)):
             return ctx.engine.gradient(logits, target, upstream), None, None
-        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
+        # once, since the caller may write to it; at once, since threads may share the graph
+        gradient = vars(ctx).pop("gradient", None)
         if ctx.engine.by_row:
             return ctx.engine.evaluate(logits, target, upstream=upstream)[1], None, None
         if not _composite.has_memory(upstream):
             if gradient is None:
                 gradient = ctx.engine.evaluate(logits, target)[1]
             return gradient * upstream, None, None
+        notice(logits, upstream)
         factor = upstream.item()
-        if logits.numel() > SMALL:
-            _upstreams_are_one = factor == 1
         if gradient is None or factor != 1:
             gradient = ctx.engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
         return gradient, None, None
+
+
+def notice(logits: Tensor, upstream: Tensor) -> None:
+    """Take a large loss's upstream for what the next will be, on whichever route it came."""
+    global _upstreams_are_one
+    if logits.numel() > SMALL and upstream.ndim == 0:
+        _upstreams_are_one = upstream.item() == 1
 
 
 def is_worth_it(logits: Tensor) -> bool:
@@ -187,13 +193,11 @@ def plain_call(
         and is_worth_it(input)
     ):
         return None
-    training = _SUM if reduction == "sum" else _MEAN
+    training = _MEAN if reduction == "mean" else _SUM
     if not (weight is None and label_smoothing == 0 and z_loss == 0):
-        training = training._replace(
-            class_weight=weight,
-            label_smoothing=label_smoothing,
-            share=label_smoothing / max(input.shape[1], 1),
-            z_loss=z_loss,
+        share = label_smoothing / max(input.shape[1], 1)
+        training = Training(
+            training.rule, weight, None, label_smoothing, share, z_loss, training.mean
         )
 
     def problem(logits: Tensor) -> Problem:
@@ -208,7 +212,8 @@ def plain_call(
         )
         return problem_of(logits, given)
 
-    return Call(training, problem, ignore_index, temperature, weight)
+    smoothed = weight if label_smoothing else None  # which alone reads all classes' weights
+    return Call(training, problem, ignore_index, temperature, smoothed)
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
@@ -232,6 +237,9 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
     rule = objective.loss.kernel_rule if is_portable(objective.loss) else None
     if rule is None or problem.reduction == "none" or not is_worth_it(logits):
         return None
+    normalizer = problem.normalizer
+    if normalizer is not None and math.isnan(normalizer):
+        return None  # to the kernels it would mean that none is given
     own = problem.sample_weight
     training = Training(
         rule=rule,
@@ -241,7 +249,7 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
         share=objective.share,
         z_loss=objective.z_loss,
         mean=problem.reduction == "mean",
-        normalizer=math.nan if problem.normalizer is None else float(problem.normalizer),
+        normalizer=math.nan if normalizer is None else float(normalizer),
         empty_is_zero=problem.empty == "zero",
     )
     return Call(
