@@ -153,6 +153,9 @@ struct Kernels {
   // times the factor goes to Gradient::data, if any; false where there was no memory
   bool (*soft[kTypes])(const Rows&, const SoftTarget&, double factor, const Gradient&,
                        int64_t begin, int64_t end, double* losses);
+  // sum_j class_weight_j t_j of rows [begin, end), Rows::logits not being used either
+  bool (*soft_mass[kTypes])(const Rows&, const SoftTarget&, int64_t begin, int64_t end,
+                            double* masses);
   // for each Type, over the elements [begin, end) of one chunk
   ElementSum (*elements[kTypes])(const Elements&, const BinaryRule&, const ElementLosses&,
                                  int64_t begin, int64_t end);

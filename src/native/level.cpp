@@ -63,5 +63,6 @@ extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL) = {
     {gradient<float>, gradient<double>, gradient<BFloat16>, gradient<Half>},
     {train<float>, train<double>, train<BFloat16>, train<Half>},
     {soft<float>, soft<double>, soft<BFloat16>, soft<Half>},
+    {soft_mass<float>, soft_mass<double>, soft_mass<BFloat16>, soft_mass<Half>},
     {elements<float>, elements<double>, elements<BFloat16>, elements<Half>},
 };

@@ -285,6 +285,23 @@ void soft(int type, uintptr_t logits, int64_t count, int64_t classes, double cap
   if (!complete) throw std::bad_alloc();
 }
 
+// The mass of each row's target, sum_j class_weight_j t_j, to `masses`.
+void soft_mass(int type, uintptr_t target, int64_t count, int64_t classes, uintptr_t class_weight,
+               uintptr_t mask, uintptr_t masses, int64_t threads) {
+  nb::gil_scoped_release released;
+  const Rows rows = rows_of(0, 0, count, classes, 1, 0, 0.0, 1.0, 0, 0, 0.0);
+  SoftTarget given = {};
+  given.data = pointer<const void>(target);
+  given.class_weight = pointer<const void>(class_weight);
+  given.mask = pointer<const uint8_t>(mask);
+  std::atomic<bool> complete{true};
+  over_rows(count, classes, threads, [&](int64_t begin, int64_t end) {
+    if (!kernels->soft_mass[type](rows, given, begin, end, pointer<double>(masses)))
+      complete = false;
+  });
+  if (!complete) throw std::bad_alloc();
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -298,6 +315,7 @@ NB_MODULE(_native, m) {
   m.def("gradient", &gradient);
   m.def("train", &train);
   m.def("soft", &soft);
+  m.def("soft_mass", &soft_mass);
   m.def("memory", &memory);
   m.def("empty_cache", [] { kept_memory().clear(); });
   m.def("elements", &elements);

@@ -84,6 +84,11 @@ struct SoftRow {
     return loss;
   }
 
+  // sum_j class_weight_j t_j of row i
+  double mass(int64_t i) {
+    return read_probs(static_cast<const S*>(target.data) + i * rows.classes).mass;
+  }
+
  private:
   // The greatest logit, how often it occurs, and one minus its probability.
   struct Certain {
@@ -194,10 +199,7 @@ struct SoftRow {
       dot += w == static_cast<T>(0) ? zero : w * below;  // no mass, no loss, even at -inf
       weight += w;
     }
-    // a block of masked logits, or one that hides a NaN
-    const double rest = reduce_add(others);
-    if (max == static_cast<T>(-kInfinity) && rest == rest) at_max = zero;
-    sums.add(static_cast<double>(max), reduce_add(at_max), rest, reduce_add(dot),
+    sums.add(static_cast<double>(max), reduce_add(at_max), reduce_add(others), reduce_add(dot),
              reduce_add(weight));
   }
 
@@ -208,7 +210,8 @@ struct SoftRow {
     for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
       const int64_t size = rows.classes - begin < kBlock ? rows.classes - begin : kBlock;
       const double max = maxima[begin / kBlock];
-      const double share = max == -kInfinity ? 0.0 : pull * factor * ::exp(max - lse);
+      // of masked logits 0, unless the row is NaN
+      const double share = max == -kInfinity ? lse - lse : pull * factor * ::exp(max - lse);
       const bool patched = max == top.max && top.count == 1 && top.prob_rest < 0.1;
       const int64_t place = patched ? first_one(exps + begin, size) : size;
       T *block = exps + begin, *own = weights + begin;
@@ -262,6 +265,20 @@ bool soft(const Rows& rows, const SoftTarget& target, double factor, const Gradi
     losses[i] = row.run(i, factor * own, gradient.stream, out);
   }
   if (gradient.stream) fence();
+  return true;
+}
+
+// sum_j class_weight_j t_j of rows [begin, end), 0 of masked ones. False where there was no memory.
+template <typename S>
+bool soft_mass(const Rows& rows, const SoftTarget& target, int64_t begin, int64_t end,
+               double* masses) {
+  const Scratch scratch(SoftRow<S>::bytes(rows.classes));
+  if (scratch.data == nullptr) return false;
+  SoftRow<S> row(rows, target, scratch.data);
+  for (int64_t i = begin; i < end; ++i) {
+    const bool masked = target.mask != nullptr && target.mask[i] == 0;
+    masses[i] = masked ? 0.0 : row.mass(i);
+  }
   return true;
 }
 

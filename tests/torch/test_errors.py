@@ -92,11 +92,6 @@ def test_our_errors(options, error, says):
         cross_entropy(LOGITS, TARGET, **options)
 
 
-def test_class_probabilities_are_refused_not_mistaken():
-    with pytest.raises(NotImplementedError, match="class probabilities"):
-        cross_entropy(LOGITS, torch.softmax(LOGITS, 1))
-
-
 BAD = {
     "loss": ({"loss": "hinge"}, "unknown loss"),
     "softcap": ({"softcap": -1.0}, "softcap must be a positive number"),

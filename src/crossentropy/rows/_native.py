@@ -324,6 +324,29 @@ def soft(
     return losses, result
 
 
+def soft_mass(target: Array, soft: SoftTarget, memory: Memory, n_threads: int) -> Array:
+    """Σ_j ω_j·t_j of every row, (N,) float64, in one read of the targets.
+
+    Raises
+    ------
+    MemoryError
+        If there is no memory for a row.
+    """
+    count, classes = target.shape
+    masses = memory.table((1, count))[0]
+    kernels.soft_mass(
+        memory.type_code(target),
+        memory.address(target),
+        count,
+        classes,
+        _address(soft.class_weight, memory),
+        _address(soft.mask, memory),
+        memory.address(masses),
+        n_threads,
+    )
+    return masses
+
+
 def raise_out_of_range(rows: Rows, row: int) -> None:
     """Raise torch's error for the target of a row, with the range beside it."""
     allowed = "" if rows.ignore_index == NOTHING else f", or ignore_index={rows.ignore_index}"

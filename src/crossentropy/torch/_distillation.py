@@ -79,7 +79,7 @@ def distillation_loss(
     """
     _check_arguments(student_logits, teacher_logits, temperature, direction, reduction, mask)
     student, teacher = _soft.rows_of(student_logits, teacher_logits)
-    given = SoftRows(student, teacher, None if mask is None else mask.reshape(-1), None)
+    given = SoftRows(student, teacher, _soft.by_row(mask), None)
     square = temperature**2
     share: Tensor | float | None = None
     if reduction != "none":

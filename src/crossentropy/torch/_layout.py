@@ -11,8 +11,7 @@ def rows_of(input: Tensor) -> Tensor:
 
     In the row-major order of the targets. In float32 where torch's own loss would be.
     """
-    if input.dtype.itemsize < 4 and _autocasts(input.device.type):
-        input = input.float()
+    input = as_autocast(input)
     if input.ndim == 1:
         return input.unsqueeze(0).contiguous()
     if input.ndim == 2:
@@ -23,6 +22,12 @@ def rows_of(input: Tensor) -> Tensor:
     if classes_last.is_contiguous():  # channels_last, or one position
         return classes_last.flatten(0, -2)
     return input.contiguous().flatten(2)
+
+
+def as_autocast(input: Tensor) -> Tensor:
+    """The input, in float32 where torch's own loss would be."""
+    short = input.dtype.itemsize < 4 and _autocasts(input.device.type)
+    return input.float() if short else input
 
 
 def _autocasts(device: str) -> bool:

@@ -21,13 +21,7 @@ def soft_cross_entropy(input: Tensor, target: Tensor, options: Options) -> Tenso
     """The loss."""
     _check.soft_arguments(input, target, options)
     logits, probs = _soft.rows_of(input, target)
-    mask, own = options.mask, options.sample_weight
-    given = SoftRows(
-        logits,
-        probs,
-        None if mask is None else mask.reshape(-1).contiguous(),
-        None if own is None else own.reshape(-1),
-    )
+    given = SoftRows(logits, probs, _soft.by_row(options.mask), _soft.by_row(options.sample_weight))
     smoothing, classes = options.label_smoothing, max(logits.shape[1], 1)
     uniform = options.smoothing_prior is None
     soft = SoftTarget(
@@ -58,5 +52,5 @@ def _share(given: SoftRows, soft: SoftTarget, options: Options) -> Tensor | floa
     if divisor is None:
         divisor = _soft.count_of(given)
     elif isinstance(divisor, str):
-        divisor = _soft.mass_of(given, soft.class_weight)
+        divisor = _soft.mass_of(given, soft)
     return _soft.share_of(divisor, options.empty)
