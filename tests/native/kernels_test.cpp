@@ -7,8 +7,10 @@
 #include "kernels.h"
 
 #include "cases.h"
+#include "element_cases.h"
 #include "levels.h"
 #include "parallel.h"
+#include "soft_cases.h"
 #include "training_cases.h"
 
 #define CROSSENTROPY_DECLARE(level) extern "C" const Kernels kernels_##level;
@@ -125,6 +127,8 @@ int main(int argc, char** argv) {
       Case c = Case::draw(dice);
       const Training training(dice, c);
       train(*level, c, training, seed);
+      run_soft(*level, dice, seed);
+      run_elements(*level, dice, seed);
     }
     run_on_threads(*level);
     check_targets(*level);

@@ -10,8 +10,6 @@
 
 namespace {
 
-const double kLargest[kTypes] = {3.4e38, 1.79e308, 3.38e38, 65504};
-
 // ---- a training run -----------------------------------------------------------------------------
 
 struct Training {
@@ -165,14 +163,6 @@ Truth moved(const Truth& t, double delta, double weight_total) {
 }
 
 // ---- the comparison -----------------------------------------------------------------------------
-
-// Numbers that overflow count as one; near the type's end either may.
-bool same(double found, double wanted, double tolerance, Type type) {
-  const double most = 0.98 * kLargest[type];
-  if (std::fabs(found) > most && std::fabs(wanted) > most)
-    return std::signbit(found) == std::signbit(wanted);
-  return near(found, wanted, tolerance);
-}
 
 // Rounding errors of a row's value and slopes, and of what the gradient makes of them.
 struct Tolerance {

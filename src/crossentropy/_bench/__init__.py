@@ -24,6 +24,7 @@ _MODULES = {
     "memory": "_memory",
     "accuracy": "_accuracy",
     "binary": "_binary",
+    "soft": "_soft",
 }
 SECTIONS = tuple(_MODULES)
 
