@@ -82,10 +82,7 @@ def _torch(case, logits, _):
     tested = logits is case.logits
     options = dict(case.options)
     inplace = options.pop("inplace_backward", False) and tested
-    options = {
-        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        for name, value in options.items()
-    }
+    options = _tensors(options)
     if type(options["loss"]) is losses.CrossEntropy:
         options["loss"] = None  # the same, by the route with the least Python
     leaf = _tensor(logits.copy() if inplace else logits).requires_grad_()
@@ -109,6 +106,21 @@ def _torch(case, logits, _):
         if not is_adjusted(case):  # else rounding may make ties, or break them
             outcome |= {"argmax": _float64(result.argmax), "correct": _float64(result.correct)}
     return outcome
+
+
+def _soft(case, logits, _):
+    leaf = _tensor(logits).requires_grad_()
+    target = _tensor(case.target if logits is case.logits else case.target.astype(np.float64))
+    loss = cross_entropy(leaf, target, **_tensors(case.options))
+    (gradient,) = torch.autograd.grad(loss, leaf, _upstream(loss, case))
+    return {"loss": _float64(loss), "gradient": _float64(gradient)}
+
+
+def _tensors(options):
+    return {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in options.items()
+    }
 
 
 class _Layer(torch.autograd.Function):
@@ -210,7 +222,7 @@ def _same(one, other, what):
         raise WrongError(f"different results by {what}")
 
 
-_RUNS = {"torch": _torch, "arrays": _arrays, "rows": _rows}
+_RUNS = {"torch": _torch, "soft": _soft, "arrays": _arrays, "rows": _rows}
 
 
 # ---- what tolerances are made of --------------------------------------------------------------
@@ -253,10 +265,11 @@ def slopes(case):
     }
     if case.context == "arrays":
         options |= {"reduction": "none", "ignore_index": _NONE}
-    else:
+    elif case.context == "torch":
         options["ignore_index"] = case.ignore_index
     with _on("reference", 1):
-        cross_entropy(z, torch.from_numpy(case.target), **options).sum().backward()
+        target = case.target.astype(np.float64) if case.context == "soft" else case.target
+        cross_entropy(z, torch.from_numpy(target), **options).sum().backward()
     return np.abs(_float64(z.grad)) / _scale(case)
 
 
@@ -268,7 +281,8 @@ def share(case):
     largest = np.prod([np.max(case.options.get(name, 1.0), initial=1.0) for name in _WEIGHTS])
     counting = case.options.get("reduction") == "mean" and "normalizer" not in case.options
     # weights may make the divisor smaller than the number of rows
-    return 6 * largest / (max(1, 0.1 * case.target.size) if counting else 1)
+    count = case.logits.size // max(1, case.logits.shape[1])
+    return 6 * largest / (max(1, 0.1 * count) if counting else 1)
 
 
 _WEIGHTS = ("weight", "class_weight", "sample_weight")

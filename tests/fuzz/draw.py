@@ -41,6 +41,11 @@ class Case:
     options: dict = dataclasses.field(default_factory=dict)
 
     @property
+    def is_torchs(self):
+        """Whether it goes by torch, which rounds a loss to the logits' type."""
+        return self.context in ("torch", "soft")
+
+    @property
     def exact(self):
         """The same logits in float64, contiguous."""
         return np.ascontiguousarray(self.logits.astype(np.float64))
@@ -76,10 +81,11 @@ class Dice:
 def case(seed):
     """The case of a seed."""
     dice = Dice(seed)
-    context = dice.one_of(("torch", "torch", "arrays", "rows"))
+    context = dice.one_of(("torch", "torch", "soft", "arrays", "rows"))
     dtype = dice.one_of(("float32", "float32", "float64", "float16", "bfloat16"))
     shape = _shape(dice, context)
-    choices = layouts.COMMON if context == "torch" else layouts.COMMON + layouts.NUMPY_ONLY
+    numpys = () if context in ("torch", "soft") else layouts.NUMPY_ONLY
+    choices = (*layouts.COMMON, *numpys)
     layout = dice.one_of(choices)
     values = _values(dice, shape, dtype, equal_rows=layout is layouts.expanded)
     ignore_index = dice.one_of((-100, -1, 0, shape[1], shape[1] + 5))
@@ -94,6 +100,8 @@ def case(seed):
         target=_target(dice, shape, ignore_index if context != "arrays" else None),
         ignore_index=ignore_index,
     )
+    if context == "soft":
+        drawn.target = dice.one_of(choices)(_distribution(dice, values))
     drawn.options = _OPTIONS[context](dice, shape, dtype)
     return drawn
 
@@ -107,7 +115,7 @@ def _shape(dice, context):
     if context == "arrays" or dice.chance(0.6):
         return (count, classes)
     positions = dice.one_of(((1,), (3,), (16,), (17,), (65,)))
-    if context == "torch":
+    if context in ("torch", "soft"):
         positions = dice.one_of((positions, (2, 3), (5, 7)))
     batch = min(count, max(1, size // (classes * math.prod(positions))))
     return (batch, classes, *positions)
@@ -144,6 +152,19 @@ def _target(dice, shape, ignore_index):
             (-7, shape[1] + 1, 2**62, -(2**63))
         )
     return target
+
+
+def _distribution(dice, values):
+    """Probabilities of the values' type and shape, mostly without mass at a masked logit."""
+    rng, shape = dice.rng, values.shape
+    target = rng.standard_exponential(shape)
+    if dice.chance(0.5):
+        target[rng.random(shape) < dice.one_of((0.1, 0.5, 0.99))] = 0
+    if dice.chance(0.9):
+        target[values == -np.inf] = 0
+    total = np.maximum(target.sum(axis=1, keepdims=True), 1e-3)
+    target *= rng.uniform(0.5, 1.5) / total
+    return target.astype(values.dtype)
 
 
 def _weights(dice, count):
@@ -184,11 +205,30 @@ def _loss(dice):
 
 
 def _of_torch(dice, shape, dtype):
+    options = _of_both_targets(dice, shape)
+    options["loss"] = _loss(dice)
+    if dice.chance(0.2):
+        options["inplace_backward"] = True
+    if dice.chance(0.3):
+        options["return_stats"] = True
+    return options
+
+
+def _of_soft(dice, shape, dtype):
+    options, count = _of_both_targets(dice, shape), (shape[0], *shape[2:])
+    options["loss"] = losses.CrossEntropy()
+    if dice.chance(0.3):
+        options["mask"] = dice.rng.random(count) < dice.one_of((0, 0.5, 0.9))
+    if dice.chance(0.3) and options["reduction"] == "mean":
+        options["normalizer"] = "weights"
+    return options
+
+
+def _of_both_targets(dice, shape):
     classes, count = shape[1], (shape[0], *shape[2:])
     options = _adjustments(dice, classes)
     if "bias" in options:
         options["logit_bias"] = options.pop("bias")
-    options["loss"] = _loss(dice)
     options["reduction"] = dice.one_of(("none", "mean", "sum"))
     if dice.chance(0.25):
         options["weight"] = _weights(dice, classes)
@@ -205,10 +245,6 @@ def _of_torch(dice, shape, dtype):
         options["normalizer"] = dice.one_of((7.5, 1))
     if dice.chance(0.2):
         options["empty"] = "zero"
-    if dice.chance(0.2):
-        options["inplace_backward"] = True
-    if dice.chance(0.3):
-        options["return_stats"] = True
     return options
 
 
@@ -249,4 +285,4 @@ def _slope(dice, count, *, modest):
     return slope
 
 
-_OPTIONS = {"torch": _of_torch, "arrays": _of_arrays, "rows": _of_rows}
+_OPTIONS = {"torch": _of_torch, "soft": _of_soft, "arrays": _of_arrays, "rows": _of_rows}

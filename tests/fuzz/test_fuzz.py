@@ -60,7 +60,7 @@ def test_a_case_is_that_of_its_seed():
     assert one.logits.tobytes() == other.logits.tobytes()  # whatever NaN there is
 
 
-@pytest.mark.parametrize("context", ["torch", "arrays", "rows"])
+@pytest.mark.parametrize("context", ["torch", "soft", "arrays", "rows"])
 def test_a_wrong_answer_is_found(monkeypatch, context):
     run = contexts._RUNS[context]
 
@@ -70,7 +70,7 @@ def test_a_wrong_answer_is_found(monkeypatch, context):
             outcome["gradient"] = outcome["gradient"] * 1.01 + 1e-3
         return outcome
 
-    drawn = next(drawn for drawn in map(case, range(1000)) if _is_plain(drawn, context))
+    drawn = next(drawn for drawn in map(case, range(5000)) if _is_plain(drawn, context))
     judge(drawn)
     monkeypatch.setitem(contexts._RUNS, context, slightly_wrong)
     with pytest.raises(WrongError, match="gradient"):
@@ -85,7 +85,8 @@ def _is_plain(drawn, context):
         and drawn.dtype == "float32"
         and drawn.logits.size > 0
         and bool(np.isfinite(drawn.logits).all() and in_range.all())
-        and float(np.abs(drawn.logits).max()) < 100
+        and float(np.abs(drawn.logits).max()) < (3 if context == "soft" else 100)
+        and not (context == "soft" and contexts.share(drawn) > 6)  # where terms cancel
         and not contexts.is_adjusted(drawn)
         and all(np.ndim(v) or v == 1 for k, v in drawn.options.items() if k in "abc")
     )

@@ -3,7 +3,7 @@
 δ of a row is the error of its logits as the rule sees them: a few roundings of the distance
 between logits, or of the logits themselves where a temperature, a bias or a cap changes them. A
 loss moves by δ times its slopes there, a gradient by δ of itself. Where terms of a gradient cancel
-(`label_smoothing`, `z_loss`), it is of what they come to alone.
+(`label_smoothing`, `z_loss`, soft targets), it is of what they come to alone.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def allowed(case, name, wanted):
 
 def _of_loss(case, name, wanted):
     roundings = _roundings(case)
-    if name != "loss" or case.context == "torch":
+    if name != "loss" or case.is_torchs:
         roundings += _ROUNDING[case.dtype]
     value, delta = np.abs(wanted[name]), _delta(case)
     slopes = contexts.slopes(case)
@@ -48,8 +48,8 @@ def _of_loss(case, name, wanted):
 
 def _cancelling(case):
     options = case.options
-    smoothed = options.get("label_smoothing") or options.get("z_loss")
-    return bool(smoothed or options["loss"].needs_weighted)
+    several = options.get("label_smoothing") or options.get("z_loss") or case.context == "soft"
+    return bool(several or options["loss"].needs_weighted)
 
 
 def _roundings(case):

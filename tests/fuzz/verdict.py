@@ -54,7 +54,7 @@ def _shown(outcome):
 
 def _dtype_of(name, case):
     """What a result was rounded to: statistics and losses of rows stay in float64."""
-    if name in ("gradient", "hessian") or (case.context == "torch" and name == "loss"):
+    if name in ("gradient", "hessian") or (case.is_torchs and name == "loss"):
         return case.dtype
     return "float64"
 

@@ -391,12 +391,16 @@ def test_a_masked_class_without_mass_costs_nothing(path, dtype, options, masked,
     assert not gradient[:, masked].any()
 
 
-def test_mass_at_a_masked_class_is_infinite_with_a_finite_gradient(path):
+@pytest.mark.parametrize(("softcap", "own"), [(None, -0.25), (5.0, 0.0)])
+@pytest.mark.parametrize("moves", [False, True])
+def test_mass_at_a_masked_class_is_infinite_with_a_finite_gradient(path, softcap, own, moves):
+    """Which a cap flattens there."""
     logits = torch.tensor([[0.0, -inf, 0.0]], requires_grad=True)
-    value = cross_entropy(logits, torch.tensor([[0.5, 0.25, 0.25]]))
+    target = torch.tensor([[0.5, 0.25, 0.25]], requires_grad=moves)
+    value = cross_entropy(logits, target, softcap=softcap)
     (gradient,) = torch.autograd.grad(value, logits)
     assert value == inf
-    torch.testing.assert_close(gradient, torch.tensor([[0.0, -0.25, 0.25]]))
+    torch.testing.assert_close(gradient, torch.tensor([[0.0, own, 0.25]]))
 
 
 STRANGE = {

@@ -141,7 +141,8 @@ def adjusted(rows: Rows) -> Array:
     xp = namespace(rows.logits)
     z = widened(rows.logits)
     if rows.softcap is not None:
-        z = xp.where(z == -xp.inf, z, rows.softcap * xp.tanh(z / rows.softcap))  # masked stays so
+        masked = xp.where(z == -xp.inf, -xp.inf, xp.zeros_like(z))  # which stays so, without slope
+        z = rows.softcap * xp.tanh(z / rows.softcap) + masked
     if rows.temperature != 1.0:
         z = z / rows.temperature
     if rows.bias is not None:
