@@ -123,7 +123,7 @@ nb::object memory(size_t bytes) {
 constexpr int64_t kSizes[kTypes] = {4, 8, 2, 2};
 
 // A gradient of this size is hardly in a cache any more when it is read again.
-constexpr int64_t kStreamBytes = int64_t{1} << 24;
+constexpr int64_t kStreamBytes = int64_t{1} << 23;
 
 Gradient gradient_at(uintptr_t out, const Rows& rows, Type type, bool fresh) {
   const int64_t bytes = rows.count() * rows.classes * kSizes[type];

@@ -157,7 +157,7 @@ class TorchMemory:
         return self._torch.as_tensor(slope, dtype=self._torch.float64).contiguous()
 
 
-_LARGE = 2**20  # bytes: below it, page faults are few
+_LARGE = 2**22  # bytes: below it, what the C library keeps by itself is quicker
 _NUMPY = NumpyMemory()
 _torch: TorchMemory | None = None
 
