@@ -212,7 +212,8 @@ struct SoftRow {
       const double max = maxima[begin / kBlock];
       // of masked logits 0, unless the row is NaN
       const double share = max == -kInfinity ? lse - lse : pull * factor * ::exp(max - lse);
-      const bool patched = max == top.max && top.count == 1 && top.prob_rest < 0.1;
+      const bool finite = factor - factor == 0;  // else all of it is NaN
+      const bool patched = finite && max == top.max && top.count == 1 && top.prob_rest < 0.1;
       const int64_t place = patched ? first_one(exps + begin, size) : size;
       T *block = exps + begin, *own = weights + begin;
       const Vector<T> by = broadcast(static_cast<T>(share)), least = least_for<T>(by);
