@@ -57,13 +57,6 @@ struct Batch {
   }
 };
 
-inline void put(double* to, Vector<double> v, int64_t count) {
-  if (count >= Lanes<double>::count)
-    store(to, v);
-  else
-    store_part(to, v, count);
-}
-
 // With t = max - z_y and e = exp(-|t|), the softmax's denominator relative to its greatest term is
 // 1 + sum e where the target is greatest, else sum + e: one logarithm, which cancels nowhere.
 inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_t begin,
@@ -85,22 +78,25 @@ inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_
     const Vector<double> lse = (first ? z_y : max) + log_total;
     const Vector<double> log_prob = first ? -log_total : -log_total - t;
     const int64_t part = size - k, i = begin + k;
-    put(out.lse + i, lse, part);
-    put(out.log_prob + i, log_prob, part);
-    put(out.prob + i, own * inverse, part);
-    put(out.prob_rest + i, rest * inverse, part);
+    write_lanes(out.lse + i, lse, part);
+    write_lanes(out.log_prob + i, log_prob, part);
+    write_lanes(out.prob + i, own * inverse, part);
+    write_lanes(out.prob_rest + i, rest * inverse, part);
     store(batch.prob_of_max + k, (first ? e : one) * inverse);
     if (out.weighted_nll == nullptr) continue;
     // -sum w_j log p_j; what has no weight contributes nothing, even at a masked logit
     const Vector<double> w_y = load(batch.target_weight + k), others = rows.weight_total - w_y;
     const Vector<double> relative = others * (lse - load(batch.reference + k));
     const Vector<double> of_target = w_y == 0.0 ? zero : w_y * log_prob;
-    put(out.weighted_nll + i,
-        (others == 0.0 ? zero : relative) - load(batch.weighted + k) - of_target, part);
+    write_lanes(out.weighted_nll + i,
+                (others == 0.0 ? zero : relative) - load(batch.weighted + k) - of_target, part);
   }
 }
 
 // ---- a batch of slopes --------------------------------------------------------------------------
+
+// Steeper slopes, and their inverses, are kept away from products with exponentials.
+constexpr double kSteep = 1e30;
 
 // What the gradients of up to kBatch rows need, in the input's units: exp(z - high - low) * a -
 // c * w_j, and `entry` less c * w_y at the target.
@@ -117,16 +113,16 @@ struct BatchSlopes {
       const int64_t i = begin + k, part = size - k;
       const Numbers slope = read(slopes.a, i, part) * rows.scale;
       const Numbers b = read(slopes.b, i, part) * rows.scale;
-      const Numbers p = read(statistics.prob + i, part), q = read(statistics.prob_rest + i, part);
+      const Numbers p = read_lanes(statistics.prob + i, part);
+      const Numbers q = read_lanes(statistics.prob_rest + i, part);
       // from 1 - p, never from a p - b, which cancels
       narrow(entry + k, (slope == b ? zero : (slope - b) * p) - b * q);
       if (slopes.c.data != nullptr) narrow(c + k, read(slopes.c, i, part) * rows.scale);
       // high + low, since at a row offset of 1e4 a float L costs 5e-4 of every probability
-      const Numbers lse = read(statistics.lse + i, part), rest = lse - narrow(high + k, lse);
+      const Numbers lse = read_lanes(statistics.lse + i, part), rest = lse - narrow(high + k, lse);
       narrow(low + k, rest == rest ? rest : zero);  // inf - inf where L is infinite
       narrow(a + k, slope);
-      const Numbers steepness = magnitude<double>(slope);
-      extreme |= (steepness > kSteep) | ((steepness < 1 / kSteep) & (steepness > 0.0));
+      extreme |= is_extreme(magnitude<double>(slope));
     }
     folded = false;
     for (int64_t k = 0; k < Lanes<double>::count; ++k) folded |= extreme[k] != 0;
@@ -135,13 +131,9 @@ struct BatchSlopes {
 
  private:
   using Numbers = Vector<double>;
-  static constexpr double kSteep = 1e30;
 
-  static Numbers read(const double* from, int64_t count) {
-    return count >= Lanes<double>::count ? load(from) : load_part(from, count, 0.0);
-  }
   static Numbers read(const Coefficient& from, int64_t i, int64_t count) {
-    return from.stride == 0 ? broadcast(from.data[0]) : read(from.data + i, count);
+    return from.stride == 0 ? broadcast(from.data[0]) : read_lanes(from.data + i, count);
   }
   // Returns what is left of the numbers.
   static Numbers narrow(T* to, Numbers v) {
@@ -150,12 +142,17 @@ struct BatchSlopes {
     std::memcpy(to, &stored, sizeof stored);
     return __builtin_convertvector(stored, Numbers);
   }
+  // Of a number, or of lanes of them.
+  template <typename Size>
+  static auto is_extreme(Size size) {
+    return (size > kSteep) | ((size < 1 / kSteep) & (size > 0.0));
+  }
   // A huge or tiny slope goes into the exponent, so that inf * 0 never arises.
   void fold(const Rows& rows, const Statistics& statistics, const Slopes& slopes, int64_t begin,
             int64_t size) {
     for (int64_t k = 0; k < size; ++k) {
       const double slope = slopes.a[begin + k] * rows.scale, steepness = ::fabs(slope);
-      if (!(steepness > kSteep || (steepness < 1 / kSteep && steepness > 0))) continue;
+      if (!is_extreme(steepness)) continue;
       const double lse = statistics.lse[begin + k] - ::log(steepness);
       high[k] = static_cast<T>(lse);
       const double rest = lse - static_cast<double>(high[k]);

@@ -125,4 +125,27 @@ struct Element<Half> : ShortElement<Half> {};
 template <typename S>
 using Compute = typename Element<S>::Compute;
 
+// As many elements as there are, up to a vector of them; the other lanes are `fill`.
+template <typename S>
+inline Vector<Compute<S>> read_lanes(const S* from, int64_t count, Compute<S> fill = 0) {
+  return count >= Lanes<Compute<S>>::count ? Element<S>::read(from)
+                                           : Element<S>::read_part(from, count, fill);
+}
+
+template <typename S>
+inline void write_lanes(S* to, Vector<Compute<S>> v, int64_t count) {
+  if (count >= Lanes<Compute<S>>::count)
+    Element<S>::write(to, v);
+  else
+    Element<S>::write_part(to, v, count);
+}
+
+// The first `count` lanes of a vector, which has more; the others are 0.
+template <typename T>
+inline Vector<T> first_lanes_of(Vector<T> v, int64_t count) {
+  alignas(64) T lanes[Lanes<T>::count] = {};
+  store_part(lanes, v, count);
+  return load(lanes);
+}
+
 }  // namespace

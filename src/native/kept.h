@@ -9,9 +9,6 @@
 
 namespace {
 
-// |a exp(max - L)| is at most this; where it is more, the other gradient kernels fold slopes.
-constexpr double kMostFactor = 1e30;
-
 // a exp(max - L) of a batch's rows, by their greatest logits.
 inline void row_factors(const Rows& rows, const Batch& batch, const Coefficient& a, int64_t begin,
                         int64_t size, double* factors) {
@@ -24,10 +21,11 @@ inline Vector<double> block_factor(Vector<double> block_max, Vector<double> max,
   return block_max == max ? factor : exp<double>(block_max - max) * factor;
 }
 
+// Where factors are too large the other gradient kernels fold slopes.
 inline bool are_moderate(const double* factors, int64_t count) {
   double most = 0.0;
   for (int64_t k = 0; k < count; ++k) most = ::fabs(factors[k]) > most ? ::fabs(factors[k]) : most;
-  return most <= kMostFactor;
+  return most <= kSteep;
 }
 
 // e * factor; what it would make subnormal is 0, since subnormal numbers are slow.

@@ -125,11 +125,11 @@ constexpr int64_t kSizes[kTypes] = {4, 8, 2, 2};
 // A gradient of this size is hardly in a cache any more when it is read again.
 constexpr int64_t kStreamBytes = int64_t{1} << 23;
 
-Gradient gradient_at(uintptr_t out, const Rows& rows, Type type, bool fresh) {
-  const int64_t bytes = rows.count() * rows.classes * kSizes[type];
+// Where the gradient of so many logits goes; fresh memory is prepared for it.
+Gradient gradient_at(uintptr_t out, uintptr_t logits, int64_t count, int type, bool fresh) {
+  const int64_t bytes = count * kSizes[type];
   if (fresh && out != 0) advise_huge_pages(out, static_cast<size_t>(bytes));
-  const bool elsewhere = out != reinterpret_cast<uintptr_t>(rows.logits);
-  return {pointer<void>(out), !fresh && elsewhere && bytes >= kStreamBytes};
+  return {pointer<void>(out), !fresh && out != logits && bytes >= kStreamBytes};
 }
 
 void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
@@ -144,7 +144,7 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   const Slopes slopes = {{pointer<const double>(a), a_per_row},
                          {pointer<const double>(b), b_per_row},
                          {pointer<const double>(c), c_per_row}};
-  const Gradient result = gradient_at(out, rows, static_cast<Type>(type), fresh);
+  const Gradient result = gradient_at(out, logits, rows.count() * classes, type, fresh);
   over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
     kernels->gradient[type](rows, given, slopes, result, begin, end);
   });
@@ -175,10 +175,8 @@ std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, u
                           smoothing,
                           ignore};
   const BinaryRule rule = {static_cast<Curve>(curve), a, b, c, positive, negative};
-  const int64_t bytes = count * kSizes[type];
-  if (fresh) advise_huge_pages(gradient, static_cast<size_t>(bytes));
-  const ElementLosses out = {pointer<void>(loss), pointer<void>(gradient), scale,
-                             !fresh && gradient != logits && bytes >= kStreamBytes};
+  const Gradient result = gradient_at(gradient, logits, count, type, fresh);
+  const ElementLosses out = {pointer<void>(loss), result.data, scale, result.stream};
   const int64_t chunks = (count + chunk - 1) / chunk;
   std::vector<ElementSum> sums(static_cast<size_t>(chunks));
   // whoever is free takes the next chunk: a thread may start late
@@ -252,7 +250,18 @@ std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, i
                                share,
                                z_loss};
   return {-1, evaluate(*kernels, of, rows, objective, {mean, normalizer, empty_is_zero}, counted,
-                       upstream, gradient_at(out, rows, of, fresh), threads)};
+                       upstream, gradient_at(out, logits, rows.count() * classes, type, fresh),
+                       threads)};
+}
+
+// `over_rows` with a body that says whether there was memory for it.
+template <typename Body>
+void over_rows_with_memory(int64_t count, int64_t classes, int64_t threads, const Body& body) {
+  std::atomic<bool> complete{true};
+  over_rows(count, classes, threads, [&](int64_t begin, int64_t end) {
+    if (!body(begin, end)) complete = false;
+  });
+  if (!complete) throw std::bad_alloc();
 }
 
 constexpr int64_t kSoftRowCost = 256;  // elements that a row costs beside its own
@@ -276,13 +285,12 @@ void soft(int type, uintptr_t logits, int64_t count, int64_t classes, double cap
                             z_loss,
                             pointer<const uint8_t>(mask),
                             pointer<const double>(row_factor)};
-  const Gradient result = gradient_at(out, rows, static_cast<Type>(type), fresh);
-  std::atomic<bool> complete{true};
-  over_rows(count, 2 * classes + kSoftRowCost, threads, [&](int64_t begin, int64_t end) {
-    if (!kernels->soft[type](rows, given, factor, result, begin, end, pointer<double>(losses)))
-      complete = false;
-  });
-  if (!complete) throw std::bad_alloc();
+  const Gradient result = gradient_at(out, logits, count * classes, type, fresh);
+  over_rows_with_memory(count, 2 * classes + kSoftRowCost, threads,
+                        [&](int64_t begin, int64_t end) {
+                          return kernels->soft[type](rows, given, factor, result, begin, end,
+                                                     pointer<double>(losses));
+                        });
 }
 
 // The mass of each row's target, sum_j class_weight_j t_j, to `masses`.
@@ -294,12 +302,9 @@ void soft_mass(int type, uintptr_t target, int64_t count, int64_t classes, uintp
   given.data = pointer<const void>(target);
   given.class_weight = pointer<const void>(class_weight);
   given.mask = pointer<const uint8_t>(mask);
-  std::atomic<bool> complete{true};
-  over_rows(count, classes, threads, [&](int64_t begin, int64_t end) {
-    if (!kernels->soft_mass[type](rows, given, begin, end, pointer<double>(masses)))
-      complete = false;
+  over_rows_with_memory(count, classes, threads, [&](int64_t begin, int64_t end) {
+    return kernels->soft_mass[type](rows, given, begin, end, pointer<double>(masses));
   });
-  if (!complete) throw std::bad_alloc();
 }
 
 }  // namespace

@@ -38,8 +38,7 @@ inline void fill_block(const Rows& rows, const S* row, int64_t begin, int64_t si
   const T* bias = rows.bias == nullptr ? nullptr : static_cast<const T*>(rows.bias) + begin;
   for (j = 0; j < size; j += lanes) {
     const int64_t part = size - j;
-    Vector<T> b{};
-    if (bias) b = part >= lanes ? load(bias + j) : load_part(bias + j, part, static_cast<T>(0));
+    const Vector<T> b = bias ? read_lanes(bias + j, part) : Vector<T>{};
     store(buffer + j, adjust(load(buffer + j), b));
   }
 }
@@ -107,11 +106,7 @@ inline double weighted_sum(const T* buffer, const T* weight, int64_t size, T ref
     s0 += product(load(weight + j), j);
     s1 += product(load(weight + j + lanes), j + lanes);
   }
-  for (; j < size; j += lanes) {
-    const int64_t part = size - j;
-    s0 += product(part >= lanes ? load(weight + j) : load_part(weight + j, part, static_cast<T>(0)),
-                  j);
-  }
+  for (; j < size; j += lanes) s0 += product(read_lanes(weight + j, size - j), j);
   return reduce_add(s0 + s1);
 }
 

@@ -95,13 +95,6 @@ struct SoftRow {
     double max, count, prob_rest;
   };
 
-  static Vector<T> some(const T* from, int64_t j, int64_t count, T fill) {
-    return count >= lanes ? load(from + j) : load_part(from + j, count, fill);
-  }
-  static Vector<T> read(const S* from, int64_t count, T fill) {
-    return count >= lanes ? Element<S>::read(from) : Element<S>::read_part(from, count, fill);
-  }
-
   // w_j = class_weight_j (keep t_j + spread prior_j)
   SoftWeights read_probs(const S* from) {
     const T keep = static_cast<T>(target.keep), spread = static_cast<T>(target.spread);
@@ -114,15 +107,15 @@ struct SoftRow {
       for (int64_t j = begin; j < end; j += lanes) {
         const int64_t count = end - j;
         __builtin_prefetch(from + j + kBlock / 2);
-        Vector<T> t = read(from + j, count, 0), share = broadcast(spread);
-        if (prior != nullptr) share *= some(prior, j, count, 0);
+        Vector<T> t = read_lanes(from + j, count), share = broadcast(spread);
+        if (prior != nullptr) share *= read_lanes(prior + j, count);
         Vector<T> w = t * keep + share;
         if (by_class != nullptr) {
-          const Vector<T> weight = some(by_class, j, count, 0);
+          const Vector<T> weight = read_lanes(by_class + j, count);
           w *= weight;
           t *= weight;
         }
-        if (count < lanes) w = first_lanes_of(w, count);
+        if (count < lanes) w = first_lanes_of<T>(w, count);
         store(weights + j, w);
         sum += w;
         mass += t;
@@ -133,19 +126,13 @@ struct SoftRow {
     return result;
   }
 
-  static Vector<T> first_lanes_of(Vector<T> v, int64_t count) {
-    alignas(64) T lane[lanes];
-    store(lane, v);
-    return load_part(lane, count, static_cast<T>(0));
-  }
-
   // w = softmax(v / T), and sum_j w_j log w_j = sum_j w_j (v_j - max) - log sum_j exp(v_j - max)
   SoftWeights read_teacher(const S* from) {
     const T scale = static_cast<T>(target.teacher_scale), lowest = static_cast<T>(-kInfinity);
     Vector<T> most = broadcast(lowest);
     for (int64_t j = 0; j < rows.classes; j += lanes) {
       __builtin_prefetch(from + j + kBlock / 2);
-      const Vector<T> v = read(from + j, rows.classes - j, lowest) * scale;
+      const Vector<T> v = read_lanes(from + j, rows.classes - j, lowest) * scale;
       store(weights + j, v);
       most = larger<T>(most, v);
     }

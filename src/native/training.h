@@ -27,22 +27,12 @@ struct TrainingTable {
   }
 };
 
-// Numbers of some rows, with `fill` for the lanes after them.
-inline Numbers some_of(const double* from, int64_t count, double fill) {
-  return count >= Lanes<double>::count ? load(from) : load_part(from, count, fill);
-}
-
-// The weights of some rows' classes, or of the rows, 0 for ignored rows.
-inline Numbers class_weights(const Rows& rows, const double* weight, int64_t i, int64_t count) {
+// A weight for each of some rows, 0 for ignored ones.
+template <typename WeightOf>
+inline Numbers row_weights(const Rows& rows, int64_t i, int64_t count, WeightOf weight_of) {
   Numbers weights{};
   for (int64_t k = 0; k < count && k < Lanes<double>::count; ++k)
-    if (rows.target[i + k] != rows.ignore_index) weights[k] = weight[rows.target[i + k]];
-  return weights;
-}
-inline Numbers row_weights(const Rows& rows, const double* weight, int64_t i, int64_t count) {
-  Numbers weights{};
-  for (int64_t k = 0; k < count && k < Lanes<double>::count; ++k)
-    if (rows.target[i + k] != rows.ignore_index) weights[k] = weight[i + k];
+    if (rows.target[i + k] != rows.ignore_index) weights[k] = weight_of(i + k);
   return weights;
 }
 
@@ -57,19 +47,20 @@ inline Numbers objective_of(const Rows& rows, const Objective& objective, const 
                             double factor, int64_t i, int64_t count, const SlopeColumns& slopes) {
   const Numbers zero{};
   const bool weighted = given.weighted_nll != nullptr;
-  const Numbers weighted_nll = weighted ? some_of(given.weighted_nll + i, count, 0.0) : zero;
+  const Numbers weighted_nll = weighted ? read_lanes(given.weighted_nll + i, count) : zero;
   const Target target = {
-      some_of(given.log_prob + i, count, 0.0), some_of(given.prob + i, count, 1.0),
-      some_of(given.prob_rest + i, count, 0.0), weighted_nll, static_cast<double>(rows.classes)};
+      read_lanes(given.log_prob + i, count), read_lanes(given.prob + i, count, 1.0),
+      read_lanes(given.prob_rest + i, count), weighted_nll, static_cast<double>(rows.classes)};
   Ruled row = sum_of_rules(objective, target);
   if (objective.smoothing != 0) scale(row, broadcast(1 - objective.smoothing));
   if (objective.z_loss != 0) {
-    const Numbers lse = some_of(given.lse + i, count, 0.0);
+    const Numbers lse = read_lanes(given.lse + i, count);
     row.value += objective.z_loss * lse * lse;
     row.steeper += 2 * objective.z_loss * lse;
   }
   if (objective.class_weight != nullptr) {
-    const Numbers weight = class_weights(rows, objective.class_weight, i, count);
+    const Numbers weight = row_weights(
+        rows, i, count, [&](int64_t row) { return objective.class_weight[rows.target[row]]; });
     const Numbers value = row.value;
     scale(row, weight);
     row.value = weight == 0.0 ? zero : value * weight;  // a weight of 0 silences even inf
@@ -80,14 +71,15 @@ inline Numbers objective_of(const Rows& rows, const Objective& objective, const 
     row.push += objective.share;
   }
   if (objective.sample_weight != nullptr) {
-    const Numbers own = row_weights(rows, objective.sample_weight, i, count);
+    const Numbers own =
+        row_weights(rows, i, count, [&](int64_t row) { return objective.sample_weight[row]; });
     const Numbers value = row.value;
     scale(row, own);
     row.value = own == 0.0 ? zero : value * own;
   }
-  put(slopes.a + i, (row.slope + row.steeper) * factor, count);
-  put(slopes.b + i, row.slope * factor, count);
-  if (weighted) put(slopes.c + i, row.push * factor, count);
+  write_lanes(slopes.a + i, (row.slope + row.steeper) * factor, count);
+  write_lanes(slopes.b + i, row.slope * factor, count);
+  if (weighted) write_lanes(slopes.c + i, row.push * factor, count);
   return row.value;
 }
 
@@ -101,7 +93,7 @@ inline bool is_plain(const Objective& objective) {
 inline double sum_of(const double* numbers, int64_t count) {
   Numbers sum{};
   for (int64_t k = 0; k < count; k += Lanes<double>::count)
-    sum += some_of(numbers + k, count - k, 0.0);
+    sum += read_lanes(numbers + k, count - k);
   return reduce_add(sum);
 }
 
