@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from crossentropy._arrays import Array, namespace
 from crossentropy.rows import _native as rows_native
-from crossentropy.rows._native import Memory
+from crossentropy.rows._native import Memory, output
 
 from ._contract import Elements, Evaluation, Rule
 from ._make import contiguous
@@ -27,9 +27,9 @@ def evaluate(
 ) -> Evaluation:
     """As the reference's, in one read of logits and targets; `losses` are written to."""
     logits = elements.logits
-    gradient, fresh = gradient_out, False
-    if wants_gradient and gradient is None:
-        gradient, fresh = memory.output(logits)
+    gradient, fresh = None, False
+    if wants_gradient:
+        gradient, fresh = output(logits, memory, gradient_out)
     curve = rule.curve
     assert curve is not None  # see is_native
     weight, pos_weight, chunk = laid_out(logits.shape, elements.weight, elements.pos_weight)

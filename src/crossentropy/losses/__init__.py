@@ -19,17 +19,16 @@ from ._family import CrossEntropy, Focal, Poly, TaylorCrossEntropy
 from ._imbalance import class_balanced_weights, logit_adjustment
 from ._margins import LDAM, CosFace
 from ._noise import BackwardCorrection, ForwardCorrection, HardBootstrapping
+from ._normalized import NormalizedCrossEntropy, active_passive
 from ._objective import Objective, Terms
 from ._registry import as_loss, available, get
 from ._robust import (
     CompSum,
     GeneralizedCrossEntropy,
     MeanAbsoluteError,
-    NormalizedCrossEntropy,
     ReverseCrossEntropy,
     SymmetricCrossEntropy,
     TruncatedGeneralizedCrossEntropy,
-    active_passive,
 )
 from ._scalar_rule import ScalarRule
 from ._sum import Sum

@@ -10,7 +10,7 @@ from typing import Any
 
 from crossentropy._errors import InputError, closest
 
-from . import _family, _margins, _noise, _robust
+from . import _family, _margins, _noise, _normalized, _robust
 from ._base import Loss
 from ._objective import Rule
 from ._scalar_rule import ScalarRule
@@ -26,7 +26,7 @@ def _members(module: ModuleType) -> Iterator[tuple[str, type[Loss]]]:
                 yield cls().name, cls
 
 
-_MODULES = (_family, _robust, _margins, _noise)
+_MODULES = (_family, _robust, _normalized, _margins, _noise)
 _OWN = {cls for module in _MODULES for cls in vars(module).values() if inspect.isclass(cls)}
 _LOSSES = {name: cls for module in _MODULES for name, cls in _members(module)}
 

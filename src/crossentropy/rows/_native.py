@@ -216,7 +216,7 @@ def gradient(
     out: Array | None = None,
 ) -> Array:
     """As the reference's, in one read of the logits and one write of `out`."""
-    result, fresh = memory.output(rows.logits) if out is None else (out, False)
+    result, fresh = output(rows.logits, memory, out)
     a = memory.column(slopes.a)
     b = a if slopes.b is slopes.a else memory.column(slopes.b)
     c = None if slopes.c is None else memory.column(slopes.c)
@@ -254,9 +254,7 @@ def train(
     IndexError
         If a target is out of range.
     """
-    result, fresh = out, False
-    if wants_gradient and out is None:
-        result, fresh = memory.output(rows.logits)
+    result, fresh = output(rows.logits, memory, out) if wants_gradient else (None, False)
     bad, loss = kernels.train(
         *_common(rows, memory),
         _address(rows.weight, memory),
@@ -292,9 +290,7 @@ def soft(
     MemoryError
         If there is no memory for a row.
     """
-    result, fresh = out, False
-    if wants_gradient and out is None:
-        result, fresh = memory.output(rows.logits)
+    result, fresh = output(rows.logits, memory, out) if wants_gradient else (None, False)
     count, classes = rows.logits.shape
     losses = memory.table((1, count))[0]
     kernels.soft(
@@ -345,6 +341,11 @@ def soft_mass(target: Array, soft: SoftTarget, memory: Memory, n_threads: int) -
         n_threads,
     )
     return masses
+
+
+def output(logits: Array, memory: Memory, out: Array | None) -> tuple[Array, bool]:
+    """Where a gradient goes, and whether the memory is new."""
+    return memory.output(logits) if out is None else (out, False)
 
 
 def raise_out_of_range(rows: Rows, row: int) -> None:

@@ -19,7 +19,7 @@ from crossentropy.elements._reference import check_targets
 from crossentropy.losses import BinaryLoss
 from crossentropy.rows import _native
 
-from . import _composite, _numpy
+from . import _composite, _fused, _numpy
 from ._binary_routes import Call, pull_back
 from ._check_binary import broadcasts
 
@@ -61,7 +61,7 @@ class Plain(NamedTuple):
     def evaluate(
         self, logits: Tensor, target: Tensor, wants_gradient: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """The loss and its gradient, by `elements._native.evaluate` with less around it."""
+        """Loss and gradient: `elements._native.evaluate`, less what a small batch would wait for."""
         curve = self.rule.curve
         assert curve is not None
         gradient, fresh = None, False
@@ -116,7 +116,7 @@ class _PlainLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
-        gradient, ctx.gradient = ctx.gradient, None  # the caller may write to it
+        gradient = _fused.taken_gradient(ctx)
         if gradient is None or torch.is_grad_enabled() or not _composite.has_memory(upstream):
             given, call = ctx.plain.general(*ctx.saved_tensors)
             return pull_back(given, call, upstream), None, None

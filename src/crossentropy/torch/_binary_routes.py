@@ -19,7 +19,7 @@ from crossentropy.elements._reference import check_targets
 from crossentropy.losses import BinaryLoss
 from crossentropy.rows import _native
 
-from . import _composite
+from . import _composite, _fused
 
 
 class Call(NamedTuple):
@@ -153,7 +153,7 @@ class _ElementLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        ready, ctx.gradient = ctx.gradient, None  # the caller may write to it
+        ready = _fused.taken_gradient(ctx)
         given = Elements(*ctx.saved_tensors, *ctx.options)
         return pull_back(given, ctx.call, upstream, ready), *(None,) * 5
 
@@ -161,21 +161,14 @@ class _ElementLoss(torch.autograd.Function):
 def pull_back(given: Elements, call: Call, upstream: Tensor, ready: Tensor | None = None) -> Tensor:
     """The gradient in the logits, from the gradient of the loss where it is there."""
     if torch.is_grad_enabled():
-        return _composite_gradient(given, call, upstream)
+        return _composite.gradient_of(
+            lambda z: composite(given._replace(logits=z), call), given.logits, upstream
+        )
     if not _composite.has_memory(upstream):  # one of many at once
         return (_gradient(given, call, 1.0) if ready is None else ready) * upstream
     if ready is not None:
         return ready if upstream.item() == 1 else ready.mul_(upstream)
     return _pulled_back(given, call, upstream)
-
-
-def _composite_gradient(given: Elements, call: Call, upstream: Tensor) -> Tensor:
-    """The gradient in the logits, as a function that autograd can differentiate again."""
-    logits = given.logits
-    if not logits.requires_grad:
-        logits = logits.detach().requires_grad_()
-    value = composite(given._replace(logits=logits), call)
-    return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
 
 
 def _pulled_back(given: Elements, call: Call, upstream: Tensor) -> Tensor:

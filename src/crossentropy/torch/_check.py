@@ -28,10 +28,8 @@ def soft_arguments(input: Tensor, target: Tensor, options: Options) -> None:
     fits = (
         input.is_floating_point()
         and target.device == input.device
-        and (weight is None or (weight.shape == _classes(input) and weight.is_floating_point()))
         and options.ignore_index < 0
-        and options.reduction in ("none", "mean", "sum")
-        and 0 <= options.label_smoothing <= 1
+        and _torchs_options_fit(input, options)
     )
     if not fits:
         _raise_torchs(input, target, options)
@@ -103,9 +101,7 @@ def _torchs(input: Tensor, target: Tensor, options: Options) -> None:
         and target.dtype == torch.int64
         and target.device == input.device
         and target.shape == row_shape(input)
-        and (weight is None or (weight.shape == _classes(input) and weight.is_floating_point()))
-        and options.reduction in ("none", "mean", "sum")
-        and 0 <= options.label_smoothing <= 1
+        and _torchs_options_fit(input, options)
     )
     if fits:
         if weight is not None:
@@ -116,6 +112,15 @@ def _torchs(input: Tensor, target: Tensor, options: Options) -> None:
         "expected input (C,), (N, C) or (N, C, d1, ...) with int64 targets (), (N,) or "
         f"(N, d1, ...), got input {tuple(input.shape)} {input.dtype} and target "
         f"{tuple(target.shape)} {target.dtype}"
+    )
+
+
+def _torchs_options_fit(input: Tensor, options: Options) -> bool:
+    weight = options.weight
+    return (
+        (weight is None or (weight.shape == _classes(input) and weight.is_floating_point()))
+        and options.reduction in ("none", "mean", "sum")
+        and 0 <= options.label_smoothing <= 1
     )
 
 

@@ -7,6 +7,8 @@ that read the logits themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -28,10 +30,15 @@ def loss(
 
 def gradient(logits: Tensor, target: Tensor, problem: Problem, upstream: Tensor) -> Tensor:
     """The gradient in the logits, as a function that autograd can differentiate again."""
-    if not logits.requires_grad:
-        logits = logits.detach().requires_grad_()
-    value, _ = loss(logits, target, problem)
-    return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
+    return gradient_of(lambda z: loss(z, target, problem)[0], logits, upstream)
+
+
+def gradient_of(value: Callable[[Tensor], Tensor], logits: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient of a function of the logits, likewise."""
+    with torch.enable_grad():  # which is off where upstreams come in batches
+        if not logits.requires_grad:
+            logits = logits.detach().requires_grad_()
+        return torch.autograd.grad(value(logits), logits, upstream, create_graph=True)[0]
 
 
 def transformed() -> bool:

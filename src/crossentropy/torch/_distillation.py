@@ -195,10 +195,9 @@ class _BlockLosses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         student, teacher, mask = ctx.saved_tensors
         if torch.is_grad_enabled() or not _composite.has_memory(upstream):
-            with torch.enable_grad():
-                leaf = student if student.requires_grad else student.detach().requires_grad_()
-                values = _masked(ctx.row_losses, leaf, teacher, mask)
-                again = torch.autograd.grad(values, leaf, upstream, create_graph=True)[0]
+            again = _composite.gradient_of(
+                lambda z: _masked(ctx.row_losses, z, teacher, mask), student, upstream
+            )
             return again, None, None, None
         gradient, size = torch.empty_like(student), _rows_at_once(student)
         for k, part in enumerate(_blocks(student, teacher, mask)):

@@ -79,8 +79,7 @@ class _FusedLoss(torch.autograd.Function):
         logits, target = ctx.saved_tensors
         if torch.is_grad_enabled() or (ctx.engine.by_row and not _composite.has_memory(upstream)):
             return ctx.engine.gradient(logits, target, upstream), None, None
-        # once, since the caller may write to it; at once, since threads may share the graph
-        gradient = vars(ctx).pop("gradient", None)
+        gradient = taken_gradient(ctx)
         if ctx.engine.by_row:
             return ctx.engine.evaluate(logits, target, upstream=upstream)[1], None, None
         if not _composite.has_memory(upstream):
@@ -92,6 +91,15 @@ class _FusedLoss(torch.autograd.Function):
         if gradient is None or factor != 1:
             gradient = ctx.engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
         return gradient, None, None
+
+
+def taken_gradient(ctx: Any) -> Tensor | None:
+    """The gradient that came with the loss, or None where it was taken before.
+
+    Once, since the caller may write to it; at once, since threads may share the graph.
+    """
+    gradient: Tensor | None = vars(ctx).pop("gradient", None)
+    return gradient
 
 
 def notice(logits: Tensor, upstream: Tensor) -> None:

@@ -94,11 +94,7 @@ class SoftCall(NamedTuple):
 
     def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
         """The gradient, as a function that autograd can differentiate again."""
-        with torch.enable_grad():  # which is off where upstreams come in batches
-            if not logits.requires_grad:
-                logits = logits.detach().requires_grad_()
-            value = self.differentiable(logits, target)
-            return torch.autograd.grad(value, logits, upstream, create_graph=True)[0]
+        return _composite.gradient_of(lambda z: self.differentiable(z, target), logits, upstream)
 
     def _rows(self, logits: Tensor, threads: int = 1) -> Rows:
         return self.template._replace(logits=logits, target=logits.new_empty(0), n_threads=threads)
