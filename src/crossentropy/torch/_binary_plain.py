@@ -61,7 +61,7 @@ class Plain(NamedTuple):
     def evaluate(
         self, logits: Tensor, target: Tensor, wants_gradient: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Loss and gradient: `elements._native.evaluate`, less what a small batch would wait for."""
+        """Loss and gradient: `elements._native.evaluate`, without what delays a small batch."""
         curve = self.rule.curve
         assert curve is not None
         gradient, fresh = None, False
