@@ -17,6 +17,7 @@ LAYERS = (
     ("calibration",),
     ("torch",),
     ("scores", "_tables"),
+    ("_fit",),
     ("_predictions", "_config"),
     ("losses",),
     ("elements",),

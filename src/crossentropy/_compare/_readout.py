@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crossentropy.calibration import fit_beta
+from crossentropy._fit import fit_beta
 
 Array = NDArray[Any]
 

@@ -1,0 +1,10 @@
+"""Maps of logits fitted by log loss: the numbers behind calibrators and decompositions.
+
+Below both, so that neither imports the other; their checks of users' input come before.
+"""
+
+from __future__ import annotations
+
+from ._temperature import fit_beta
+
+__all__ = ["fit_beta"]
