@@ -22,16 +22,20 @@ inline Vector<T> larger(Vector<T> a, Vector<T> b) {
 // What the rule sees of raw logits: cap tanh(z / cap) * scale + bias. A masked class stays masked.
 template <typename T>
 struct Adjustment {
-  T cap, scale;
+  T cap, inverse_cap, scale;
 
   explicit Adjustment(const Rows& rows)
-      : cap(static_cast<T>(rows.cap)), scale(static_cast<T>(rows.scale)) {}
+      : cap(static_cast<T>(rows.cap)),
+        inverse_cap(static_cast<T>(1 / rows.cap)),
+        scale(static_cast<T>(rows.scale)) {}
 
-  Vector<T> capped(Vector<T> z) const {
-    return z == static_cast<T>(-kInfinity) ? z : tanh<T>(z / cap) * cap;
-  }
-  Vector<T> operator()(Vector<T> z, Vector<T> bias) const {
-    return (cap != 0 ? capped(z) : z) * scale + bias;
+  Vector<T> operator()(Vector<T> z, Vector<T> bias) const { return z * scale + bias; }
+
+  // With the cap, whose slope at the raw logits goes to `slope`, unless that is null.
+  Vector<T> capped(Vector<T> z, Vector<T> bias, T* slope) const {
+    const Tanh<T> bounded = tanh<T>(z * inverse_cap);
+    if (slope != nullptr) store(slope, bounded.slope);
+    return (z == static_cast<T>(-kInfinity) ? z : bounded.value * cap) * scale + bias;
   }
 };
 
@@ -98,11 +102,48 @@ inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_
 // Steeper slopes, and their inverses, are kept away from products with exponentials.
 constexpr double kSteep = 1e30;
 
-// What the gradients of up to kBatch rows need, in the input's units: exp(z - high - low) * a -
-// c * w_j, and `entry` less c * w_y at the target.
+// What the gradients of up to kBatch rows need at the target and by weights, in the input's units:
+// `entry` less c * w_y, and c.
 template <typename T>
-struct BatchSlopes {
-  alignas(64) T high[kBatch], low[kBatch], a[kBatch], c[kBatch], entry[kBatch];
+struct TargetSlopes {
+  using Numbers = Vector<double>;
+
+  alignas(64) T c[kBatch], entry[kBatch];
+
+  // Of the rows from begin + k on; returns their a.
+  Numbers take_lanes(const Rows& rows, const Statistics& statistics, const Slopes& slopes,
+                     int64_t begin, int64_t k, int64_t size) {
+    const int64_t i = begin + k, part = size - k;
+    const Numbers slope = read(slopes.a, i, part) * rows.scale, zero{};
+    const Numbers b = read(slopes.b, i, part) * rows.scale;
+    const Numbers p = read_lanes(statistics.prob + i, part);
+    const Numbers q = read_lanes(statistics.prob_rest + i, part);
+    // from 1 - p, never from a p - b, which cancels
+    narrow(entry + k, (slope == b ? zero : (slope - b) * p) - b * q);
+    if (slopes.c.data != nullptr) narrow(c + k, read(slopes.c, i, part) * rows.scale);
+    return slope;
+  }
+
+  // Returns the numbers as they are stored.
+  static Numbers narrow(T* to, Numbers v) {
+    typedef T Narrow __attribute__((vector_size(Lanes<double>::count * sizeof(T))));
+    const Narrow stored = __builtin_convertvector(v, Narrow);
+    std::memcpy(to, &stored, sizeof stored);
+    return __builtin_convertvector(stored, Numbers);
+  }
+
+ private:
+  static Numbers read(const Coefficient& from, int64_t i, int64_t count) {
+    return from.stride == 0 ? broadcast(from.data[0]) : read_lanes(from.data + i, count);
+  }
+};
+
+// And everywhere else: exp(z - high - low) * a - c * w_j.
+template <typename T>
+struct BatchSlopes : TargetSlopes<T> {
+  using typename TargetSlopes<T>::Numbers;
+
+  alignas(64) T high[kBatch], low[kBatch], a[kBatch];
   bool folded = false;  // whether a slope went into some exponent, which may then exceed 0
 
   void take(const Rows& rows, const Statistics& statistics, const Slopes& slopes, int64_t begin,
@@ -110,18 +151,12 @@ struct BatchSlopes {
     const Numbers zero{};
     auto extreme = zero != zero;
     for (int64_t k = 0; k < size; k += Lanes<double>::count) {
-      const int64_t i = begin + k, part = size - k;
-      const Numbers slope = read(slopes.a, i, part) * rows.scale;
-      const Numbers b = read(slopes.b, i, part) * rows.scale;
-      const Numbers p = read_lanes(statistics.prob + i, part);
-      const Numbers q = read_lanes(statistics.prob_rest + i, part);
-      // from 1 - p, never from a p - b, which cancels
-      narrow(entry + k, (slope == b ? zero : (slope - b) * p) - b * q);
-      if (slopes.c.data != nullptr) narrow(c + k, read(slopes.c, i, part) * rows.scale);
+      const Numbers slope = this->take_lanes(rows, statistics, slopes, begin, k, size);
       // high + low, since at a row offset of 1e4 a float L costs 5e-4 of every probability
-      const Numbers lse = read_lanes(statistics.lse + i, part), rest = lse - narrow(high + k, lse);
-      narrow(low + k, rest == rest ? rest : zero);  // inf - inf where L is infinite
-      narrow(a + k, slope);
+      const Numbers lse = read_lanes(statistics.lse + begin + k, size - k);
+      const Numbers rest = lse - this->narrow(high + k, lse);
+      this->narrow(low + k, rest == rest ? rest : zero);  // inf - inf where L is infinite
+      this->narrow(a + k, slope);
       extreme |= is_extreme(magnitude<double>(slope));
     }
     folded = false;
@@ -130,18 +165,6 @@ struct BatchSlopes {
   }
 
  private:
-  using Numbers = Vector<double>;
-
-  static Numbers read(const Coefficient& from, int64_t i, int64_t count) {
-    return from.stride == 0 ? broadcast(from.data[0]) : read_lanes(from.data + i, count);
-  }
-  // Returns what is left of the numbers.
-  static Numbers narrow(T* to, Numbers v) {
-    typedef T Narrow __attribute__((vector_size(Lanes<double>::count * sizeof(T))));
-    const Narrow stored = __builtin_convertvector(v, Narrow);
-    std::memcpy(to, &stored, sizeof stored);
-    return __builtin_convertvector(stored, Numbers);
-  }
   // Of a number, or of lanes of them.
   template <typename Size>
   static auto is_extreme(Size size) {

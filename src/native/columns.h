@@ -64,30 +64,33 @@ inline void weigh_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin, 
   store(sums.weighted + i, weighted);
 }
 
+// Each row's own logit goes to the sums and is masked in the tile, so that it is in none of them.
+template <typename T>
+inline void take_targets(const TileTarget<T>& target, int64_t size, int64_t begin, int64_t classes,
+                         Tile<T>& buffer, TileSums<T>& sums) {
+  for (int64_t k = 0; k < size; ++k) {
+    const auto c = static_cast<uint64_t>(target.of[k] - begin);
+    if (c >= static_cast<uint64_t>(classes)) continue;
+    sums.own[k] = buffer[c][k];
+    buffer[c][k] = static_cast<T>(-kInfinity);
+  }
+}
+
 // With `kept` the tile's logits become exp(z - max of the tile), for the gradient.
 template <bool kept, typename T>
 inline void reduce_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, int64_t classes,
                          int64_t i, typename Lanes<T>::Bits target, Batch& batch,
                          TileSums<T>& sums) {
-  using Bits = typename BitsOf<T>::type;
   const Vector<T> lowest = broadcast(static_cast<T>(-kInfinity)), zero{};
-  Vector<T> max = lowest, own = load(sums.own + i);
-  for (int64_t c = 0; c < classes; ++c) {
-    const Vector<T> z = load(&buffer[c][i]);
-    const auto is_target = target == static_cast<Bits>(begin + c);
-    own = is_target ? z : own;
-    max = larger<T>(max, is_target ? lowest : z);
-  }
-  store(sums.own + i, own);
+  Vector<T> max = lowest;
+  for (int64_t c = 0; c < classes; ++c) max = larger<T>(max, load(&buffer[c][i]));
   const Vector<T> shift = max == lowest ? zero : max;
   if (rows.weight) weigh_lanes<T>(rows, buffer, begin, classes, i, target, shift, sums);
   Vector<T> sum{};
   for (int64_t c = 0; c < classes; ++c) {
-    const Vector<T> below = load(&buffer[c][i]) - shift;
-    const Vector<T> e =
-        kept ? exp_above<T>(below, broadcast(Exp<T>::lowest)) : exp_of_negative<T>(below);
+    const Vector<T> e = exp_above<T>(load(&buffer[c][i]) - shift, broadcast(Exp<T>::lowest));
     if (kept) store(&buffer[c][i], e);
-    sum += target == static_cast<Bits>(begin + c) ? zero : e;
+    sum += e;
   }
   // all masked, or hiding a NaN
   sum = max == lowest ? (sum == sum ? zero : sum) : sum;
@@ -144,10 +147,11 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
       const int64_t classes = rows.classes - c < kTileClasses ? rows.classes - c : kTileClasses;
       load_tile<S>(rows, tile, c, classes, buffer);
       adjust_tile<T>(rows, tile, c, classes, buffer);
-      for (int64_t i = 0; i < size; i += lanes) {
+      for (int64_t i = 0; i < size && out.argmax; i += lanes)
+        best_of_lanes<T>(buffer, c, classes, i, sums, argmax);
+      take_targets(target, size, c, classes, buffer, sums);
+      for (int64_t i = 0; i < size; i += lanes)
         reduce_lanes<false, T>(rows, buffer, c, classes, i, target.at(i), batch, sums);
-        if (out.argmax) best_of_lanes<T>(buffer, c, classes, i, sums, argmax);
-      }
     }
     finish_tile(rows, target, sums, size, batch);
     for (int64_t k = 0; k < size && out.argmax; ++k)
@@ -179,16 +183,6 @@ inline void gradient_of_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, 
   }
 }
 
-// d cap tanh(z / cap) / dz at the raw logits, kept while the buffer is worked on.
-template <typename T>
-inline void cap_slopes(const Rows& rows, const TileRows& tile, int64_t classes,
-                       const Tile<T>& buffer, Tile<T>& slope) {
-  const T cap = static_cast<T>(rows.cap);
-  for (int64_t c = 0; c < classes; ++c)
-    for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
-      store(&slope[c][i], tanh_slope<T>(load(&buffer[c][i]) / cap));
-}
-
 template <typename S>
 void gradient_of_columns(const Rows& rows, const Statistics& statistics, const Slopes& slopes,
                          const Gradient& gradient, int64_t begin, int64_t end) {
@@ -205,8 +199,7 @@ void gradient_of_columns(const Rows& rows, const Statistics& statistics, const S
     for (int64_t c = 0; c < rows.classes; c += kTileClasses) {
       const int64_t classes = rows.classes - c < kTileClasses ? rows.classes - c : kTileClasses;
       load_tile<S>(rows, tile, c, classes, buffer);
-      if (capped) cap_slopes<T>(rows, tile, classes, buffer, slope);
-      adjust_tile<T>(rows, tile, c, classes, buffer);
+      adjust_tile<T>(rows, tile, c, classes, buffer, capped ? &slope : nullptr);
       for (int64_t i = 0; i < size; i += lanes)
         gradient_of_lanes<T>(rows, buffer, c, classes, i, target.at(i), batch, weighted,
                              capped ? &slope : nullptr);

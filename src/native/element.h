@@ -14,7 +14,8 @@ struct Half {
 };
 
 // Compute: the type of the arithmetic. read, read_part: a vector of it; the lanes from `count` on
-// are `fill`. write, write_part: back.
+// are `fill`. write, write_part: back. stream: past the caches, to an address aligned to what is
+// written.
 template <typename S>
 struct Element {
   using Compute = S;
@@ -24,6 +25,7 @@ struct Element {
   }
   static void write(S* to, Vector<S> v) { store(to, v); }
   static void write_part(S* to, Vector<S> v, int64_t count) { store_part(to, v, count); }
+  static void stream(S* to, Vector<S> v) { ::stream(to, v); }
 };
 
 using Floats = Vector<float>;
@@ -115,6 +117,10 @@ struct ShortElement {
   }
   static void write_part(S* to, Floats v, int64_t count) {
     store_part(reinterpret_cast<uint16_t*>(to), from_floats(v, S{}), count);
+  }
+  static void stream(S* to, Floats v) {
+    const Shorts bits = from_floats(v, S{});
+    stream_half(to, &bits);
   }
 };
 template <>

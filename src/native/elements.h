@@ -142,11 +142,7 @@ __attribute__((flatten)) ElementSum elements_of(const Elements& elements, const 
       store(buffer + k, term.gradient);
     }
     sum += reduce_add(losses);
-    if (!gradient) continue;
-    if (out.stream)
-      emit_streaming(buffer, gradient + first, size);
-    else
-      emit(buffer, gradient + first, size);
+    if (gradient) emit(buffer, gradient + first, size, out.stream);
   }
   if (out.stream) fence();
   // a NaN among the targets is lost on the way to `least`, and found in the sum

@@ -9,23 +9,30 @@
 
 namespace {
 
-// a exp(max - L) of a batch's rows, by their greatest logits.
-inline void row_factors(const Rows& rows, const Batch& batch, const Coefficient& a, int64_t begin,
-                        int64_t size, double* factors) {
-  for (int64_t k = 0; k < size; ++k) factors[k] = batch.prob_of_max[k] * a[begin + k] * rows.scale;
-}
+// What the rows' exponentials are multiplied by, a exp(max - L), and what they do not give.
+template <typename T>
+struct KeptSlopes : TargetSlopes<T> {
+  alignas(64) double factor[kBatch];
+
+  // False where factors are too large: the other gradient kernels fold slopes.
+  bool take(const Rows& rows, const Batch& batch, const Statistics& statistics,
+            const Slopes& slopes, int64_t begin, int64_t size) {
+    Vector<double> most{};
+    for (int64_t k = 0; k < size; k += Lanes<double>::count) {
+      const Vector<double> a = this->take_lanes(rows, statistics, slopes, begin, k, size);
+      const Vector<double> f = read_lanes(batch.prob_of_max + k, size - k) * a;
+      const Vector<double> steepness = magnitude<double>(f);
+      store(factor + k, f);
+      most = steepness > most ? steepness : most;
+    }
+    return reduce_max<double>(most) <= kSteep;
+  }
+};
 
 // The same by the greatest logit of a block.
 inline Vector<double> block_factor(Vector<double> block_max, Vector<double> max,
                                    Vector<double> factor) {
   return block_max == max ? factor : exp<double>(block_max - max) * factor;
-}
-
-// Where factors are too large the other gradient kernels fold slopes.
-inline bool are_moderate(const double* factors, int64_t count) {
-  double most = 0.0;
-  for (int64_t k = 0; k < count; ++k) most = ::fabs(factors[k]) > most ? ::fabs(factors[k]) : most;
-  return most <= kSteep;
 }
 
 // e * factor; what it would make subnormal is 0, since subnormal numbers are slow.
@@ -47,73 +54,95 @@ template <typename S>
 struct KeptRows {
   using T = Compute<S>;
 
-  T* exps;         // (rows, stride)
-  double* maxima;  // (rows, blocks)
+  const Rows& rows;
   int64_t stride, blocks;
+  T *exps, *cap_slopes;  // (rows, stride); the latter is null where there is no cap
+  double* maxima;        // (rows, blocks)
   Batch batch;
 
   static int64_t padded(int64_t classes) { return round_up(classes, 64); }
-  static int64_t bytes_of_row(int64_t classes) {
-    const auto exps = static_cast<int64_t>(sizeof(T)) * padded(classes);
-    return exps + static_cast<int64_t>(sizeof(double)) * ((classes + kBlock - 1) / kBlock);
+  static int64_t bytes_of_row(const Rows& rows) {
+    const auto exps = static_cast<int64_t>(sizeof(T)) * padded(rows.classes);
+    return exps * (rows.cap == 0.0 ? 1 : 2) +
+           static_cast<int64_t>(sizeof(double)) * ((rows.classes + kBlock - 1) / kBlock);
   }
-  KeptRows(int64_t classes, int64_t size, void* scratch)
-      : exps(static_cast<T*>(scratch)),
-        maxima(reinterpret_cast<double*>(exps + size * padded(classes))),
-        stride(padded(classes)),
-        blocks((classes + kBlock - 1) / kBlock) {}
+  KeptRows(const Rows& rows, int64_t size, void* scratch)
+      : rows(rows),
+        stride(padded(rows.classes)),
+        blocks((rows.classes + kBlock - 1) / kBlock),
+        exps(static_cast<T*>(scratch)),
+        cap_slopes(rows.cap == 0.0 ? nullptr : exps + size * stride),
+        maxima(reinterpret_cast<double*>(exps + (rows.cap == 0.0 ? 1 : 2) * size * stride)) {}
 
-  void statistics(const Rows& rows, const Statistics& out, int64_t begin, int64_t size) {
+  KeptRow<T> row(int64_t k) const {
+    return {exps + k * stride, maxima + k * blocks, cap_slopes ? cap_slopes + k * stride : nullptr};
+  }
+
+  void statistics(const Statistics& out, int64_t begin, int64_t size) {
     for (int64_t k = 0; k < size; ++k) {
       const int64_t i = begin + k, y = rows.target[i];
       if (y == rows.ignore_index) {
         batch.ignore(k);
         continue;
       }
-      const S* row = static_cast<const S*>(rows.logits) + i * rows.classes;
-      reduce_row<true>(rows, row, y, k, batch, nullptr, exps + k * stride, maxima + k * blocks);
+      const S* logits = static_cast<const S*>(rows.logits) + i * rows.classes;
+      reduce_row<true>(rows, logits, y, k, batch, nullptr, row(k));
     }
     finish(rows, batch, out, begin, size);
   }
 
   // False where the factors are too large: nothing was written.
-  bool gradient(const Rows& rows, const Statistics& given, const Slopes& slopes,
-                const Gradient& gradient, int64_t begin, int64_t size) {
-    alignas(64) double factors[kBatch];
-    row_factors(rows, batch, slopes.a, begin, size, factors);
-    if (!are_moderate(factors, size)) return false;
-    BatchSlopes<T> entries;
-    entries.take(rows, given, slopes, begin, size);
+  bool gradient(const Statistics& given, const Slopes& slopes, const Gradient& gradient,
+                int64_t begin, int64_t size) {
+    KeptSlopes<T> kept;
+    if (!kept.take(rows, batch, given, slopes, begin, size)) return false;
     for (int64_t k = 0; k < size; ++k) {
       const int64_t y = rows.target[begin + k];
       S* out = static_cast<S*>(gradient.data) + (begin + k) * rows.classes;
       if (y == rows.ignore_index)
         std::memset(static_cast<void*>(out), 0, static_cast<size_t>(rows.classes) * sizeof(S));
       else
-        emit_row(rows, k, y, factors[k], entries, slopes.c.data != nullptr, gradient.stream, out);
+        emit_row(k, y, kept, slopes.c.data != nullptr, gradient.stream, out);
     }
     return true;
   }
 
  private:
-  void emit_row(const Rows& rows, int64_t k, int64_t y, double row_factor,
-                const BatchSlopes<T>& slopes, bool weighted, bool past_caches, S* out) {
+  void emit_row(int64_t k, int64_t y, const KeptSlopes<T>& slopes, bool weighted, bool past_caches,
+                S* out) {
     const T* weight = static_cast<const T*>(rows.weight);
+    const KeptRow<T> kept = row(k);
+    const T push = weighted ? slopes.c[k] : 0;
+    T entry = slopes.entry[k];
+    if (weighted) entry -= push * weight[y];
+    if (kept.cap_slopes) entry *= kept.cap_slopes[y];
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t begin = b * kBlock;
       const int64_t size = rows.classes - begin < kBlock ? rows.classes - begin : kBlock;
-      const auto of_block = block_factor(broadcast(maxima[k * blocks + b]), broadcast(batch.max[k]),
-                                         broadcast(row_factor));
+      const auto of_block = block_factor(broadcast(kept.maxima[b]), broadcast(batch.max[k]),
+                                         broadcast(slopes.factor[k]));
       const auto factor = broadcast(static_cast<T>(of_block[0])), least = least_for<T>(factor);
-      T* block = exps + k * stride + begin;
-      for (int64_t j = 0; j < size; j += Lanes<T>::count)
-        store(block + j, scaled<T>(load(block + j), factor, least));
-      if (y >= begin && y < begin + size) block[y - begin] = slopes.entry[k];
-      if (weighted) subtract_weights(block, weight + begin, size, slopes.c[k]);
-      if (past_caches)
-        emit_streaming(block, out + begin, size);
+      const T *exps = kept.exps + begin, *cap_slopes = kept.cap_slopes + begin;
+      const auto write = [&](auto value) {
+        write_block(out + begin, size, past_caches, y - begin, entry, value);
+      };
+      const auto plain = [&](int64_t j, int64_t count) {
+        return scaled<T>(read_lanes(exps + j, count), factor, least);
+      };
+      const auto pushed = [&](int64_t j, int64_t count) {
+        return plain(j, count) - read_lanes(weight + begin + j, count) * push;
+      };
+      if (kept.cap_slopes)
+        write([&](int64_t j, int64_t count) {
+          return (weighted ? pushed(j, count) : plain(j, count)) *
+                 read_lanes(cap_slopes + j, count);
+        });
+      else if (weighted && rows.even)
+        write([&](int64_t j, int64_t count) { return plain(j, count) - push; });
+      else if (weighted)
+        write(pushed);
       else
-        emit(block, out + begin, size);
+        write(plain);
     }
   }
 };
@@ -124,29 +153,34 @@ template <typename S>
 struct KeptTiles {
   using T = Compute<S>;
 
-  Tile<T>* tiles;
-  double (*maxima)[kBatch];
+  const Rows& rows;
   int64_t count;
+  Tile<T>*tiles, *cap_slopes;  // the latter is null where there is no cap
+  double (*maxima)[kBatch];
   Batch batch;
 
   static int64_t tiles_of(int64_t classes) { return (classes + kTileClasses - 1) / kTileClasses; }
-  static int64_t bytes(int64_t classes) {
-    return tiles_of(classes) * static_cast<int64_t>(sizeof(Tile<T>) + sizeof(double[kBatch]));
+  static int64_t bytes(const Rows& rows) {
+    const int64_t tiles = sizeof(Tile<T>) * (rows.cap == 0.0 ? 1 : 2);
+    return tiles_of(rows.classes) * (tiles + static_cast<int64_t>(sizeof(double[kBatch])));
   }
-  KeptTiles(int64_t classes, void* scratch)
-      : tiles(static_cast<Tile<T>*>(scratch)),
-        maxima(reinterpret_cast<double (*)[kBatch]>(tiles + tiles_of(classes))),
-        count(tiles_of(classes)) {}
+  KeptTiles(const Rows& rows, void* scratch)
+      : rows(rows),
+        count(tiles_of(rows.classes)),
+        tiles(static_cast<Tile<T>*>(scratch)),
+        cap_slopes(rows.cap == 0.0 ? nullptr : tiles + count),
+        maxima(reinterpret_cast<double (*)[kBatch]>(tiles + (rows.cap == 0.0 ? 1 : 2) * count)) {}
 
-  void statistics(const Rows& rows, const Statistics& out, const TileRows& tile,
-                  const TileTarget<T>& target) {
+  void statistics(const Statistics& out, const TileRows& tile, const TileTarget<T>& target) {
     TileSums<T> sums;
     for (int64_t t = 0; t < count; ++t) {
-      const int64_t begin = t * kTileClasses, classes = classes_of(rows, t);
+      const int64_t begin = t * kTileClasses, classes = classes_of(t);
       load_tile<S>(rows, tile, begin, classes, tiles[t]);
-      adjust_tile<T>(rows, tile, begin, classes, tiles[t]);
+      adjust_tile<T>(rows, tile, begin, classes, tiles[t], cap_slopes ? cap_slopes + t : nullptr);
+      take_targets(target, tile.size, begin, classes, tiles[t], sums);
       for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
         reduce_lanes<true, T>(rows, tiles[t], begin, classes, i, target.at(i), batch, sums);
+      if (count == 1) break;
       for (int64_t k = 0; k < tile.size; ++k) maxima[t][k] = static_cast<double>(sums.max[k]);
     }
     finish_tile(rows, target, sums, tile.size, batch);
@@ -154,20 +188,18 @@ struct KeptTiles {
   }
 
   // False where the factors are too large: nothing was written.
-  bool gradient(const Rows& rows, const Statistics& given, const Slopes& slopes,
-                const Gradient& gradient, const TileRows& tile, const TileTarget<T>& target) {
-    alignas(64) double factors[kBatch];
-    row_factors(rows, batch, slopes.a, tile.begin, tile.size, factors);
-    if (!are_moderate(factors, tile.size)) return false;
-    BatchSlopes<T> entries;
-    entries.take(rows, given, slopes, tile.begin, tile.size);
+  bool gradient(const Statistics& given, const Slopes& slopes, const Gradient& gradient,
+                const TileRows& tile, const TileTarget<T>& target) {
+    KeptSlopes<T> kept;
+    if (!kept.take(rows, batch, given, slopes, tile.begin, tile.size)) return false;
+    const bool weighted = slopes.c.data != nullptr;
     for (int64_t t = 0; t < count; ++t) {
-      const int64_t begin = t * kTileClasses, classes = classes_of(rows, t);
+      const int64_t begin = t * kTileClasses, classes = classes_of(t);
       alignas(64) T factor[kBatch];
-      tile_factors(t, tile.size, factors, factor);
+      tile_factors(t, tile.size, kept, factor);
       for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
-        scale_lanes(rows, tiles[t], begin, classes, i, target.at(i), load(factor + i), entries,
-                    slopes.c.data != nullptr);
+        scale_lanes(t, classes, i, load(factor + i), kept, weighted);
+      set_targets(t, classes, tile.size, target, kept, weighted);
       store_tile<S>(rows, tile, begin, classes, tiles[t], static_cast<S*>(gradient.data),
                     gradient.stream);
     }
@@ -175,35 +207,49 @@ struct KeptTiles {
   }
 
  private:
-  static int64_t classes_of(const Rows& rows, int64_t t) {
+  int64_t classes_of(int64_t t) const {
     const int64_t left = rows.classes - t * kTileClasses;
     return left < kTileClasses ? left : kTileClasses;
   }
-
-  void tile_factors(int64_t t, int64_t size, const double* of_rows, T* factor) const {
-    if (count == 1) {
-      for (int64_t k = 0; k < size; ++k) factor[k] = static_cast<T>(of_rows[k]);
-      return;
-    }
-    alignas(64) double of_tile[kBatch];
-    for (int64_t k = 0; k < size; k += Lanes<double>::count)
-      store(of_tile + k, block_factor(load(maxima[t] + k), load(batch.max + k), load(of_rows + k)));
-    for (int64_t k = 0; k < size; ++k) factor[k] = static_cast<T>(of_tile[k]);
+  const T* weight_of(int64_t t) const {
+    return static_cast<const T*>(rows.weight) + t * kTileClasses;
   }
 
-  static void scale_lanes(const Rows& rows, Tile<T>& tile, int64_t begin, int64_t classes,
-                          int64_t i, typename Lanes<T>::Bits target, Vector<T> factor,
-                          const BatchSlopes<T>& slopes, bool weighted) {
-    using Bits = typename BitsOf<T>::type;
-    const Vector<T> entry = load(slopes.entry + i), least = least_for<T>(factor), zero{};
-    const T* weight = weighted ? static_cast<const T*>(rows.weight) + begin : nullptr;
-    const Vector<T> push = weighted ? load(slopes.c + i) : zero;
-    for (int64_t c = 0; c < classes; ++c) {
-      Vector<T> g = scaled<T>(load(&tile[c][i]), factor, least);
-      g = target == static_cast<Bits>(begin + c) ? entry : g;
-      if (weighted) g -= push * weight[c];
-      store(&tile[c][i], target < 0 ? zero : g);
+  void tile_factors(int64_t t, int64_t size, const KeptSlopes<T>& slopes, T* factor) const {
+    for (int64_t k = 0; k < size; k += Lanes<double>::count) {
+      const Vector<double> of_rows = load(slopes.factor + k);
+      KeptSlopes<T>::narrow(
+          factor + k,
+          count == 1 ? of_rows : block_factor(load(maxima[t] + k), load(batch.max + k), of_rows));
     }
+  }
+
+  void scale_lanes(int64_t t, int64_t classes, int64_t i, Vector<T> factor,
+                   const KeptSlopes<T>& slopes, bool weighted) {
+    Tile<T>& tile = tiles[t];
+    const Vector<T> least = least_for<T>(factor);
+    for (int64_t c = 0; c < classes; ++c)
+      store(&tile[c][i], scaled<T>(load(&tile[c][i]), factor, least));
+    for (int64_t c = 0; c < classes && weighted; ++c)
+      store(&tile[c][i], load(&tile[c][i]) - load(slopes.c + i) * weight_of(t)[c]);
+    for (int64_t c = 0; c < classes && cap_slopes; ++c)
+      store(&tile[c][i], load(&tile[c][i]) * load(&cap_slopes[t][c][i]));
+  }
+
+  // The rows' own entries, and zeros where rows are ignored.
+  void set_targets(int64_t t, int64_t classes, int64_t size, const TileTarget<T>& target,
+                   const KeptSlopes<T>& slopes, bool weighted) {
+    Tile<T>& tile = tiles[t];
+    for (int64_t k = 0; k < size; ++k) {
+      const auto c = static_cast<uint64_t>(target.of[k] - t * kTileClasses);
+      if (c >= static_cast<uint64_t>(classes)) continue;
+      T entry = slopes.entry[k];
+      if (weighted) entry -= slopes.c[k] * weight_of(t)[c];
+      if (cap_slopes) entry *= cap_slopes[t][c][k];
+      tile[c][k] = entry;
+    }
+    for (int64_t k = 0; k < size && target.some_ignored; ++k)
+      for (int64_t c = 0; c < classes && target.of[k] < 0; ++c) tile[c][k] = 0;
   }
 };
 

@@ -18,6 +18,7 @@ struct Rows {
   const void* bias;      // (classes,) or null
   const void* weight;    // (classes,), w of S = sum_j w_j z_j, or null
   double weight_total;   // sum_j w_j
+  bool even;             // whether all w_j are known to be 1
 
   int64_t count() const { return outer * inner; }
 };

@@ -70,7 +70,8 @@ Rows rows_of(uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
           scale,
           pointer<const void>(bias),
           pointer<const void>(weight),
-          weight_total};
+          weight_total,
+          false};
 }
 
 Statistics statistics_at(uintptr_t table, int64_t count, bool weighted, uintptr_t argmax) {
@@ -237,6 +238,7 @@ std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, i
   if (weight == 0 && weighted) {
     ones = ones_of(of, classes);
     rows.weight = ones.data();
+    rows.even = true;
   } else if (weight != 0) {
     const std::vector<double> given = numbers_of(weight, of, classes);
     rows.weight_total = std::accumulate(given.begin(), given.end(), 0.0);

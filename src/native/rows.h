@@ -23,44 +23,65 @@ struct Ahead {
   void operator()(int64_t j) const { __builtin_prefetch(next + j); }
 };
 
-// Classes [begin, begin + size) of a row; lanes past the end are -inf.
-template <typename S>
-inline void fill_block(const Rows& rows, const S* row, int64_t begin, int64_t size,
-                       Compute<S>* buffer) {
+// As `seen` has it of each vector, its place and the elements left; lanes past the end are -inf.
+// Returns the greatest number but for those of the vector at `skipped`. NaN never wins a
+// comparison, so it is left to sum_exp to carry it.
+template <typename S, typename Seen>
+inline Compute<S> fill_by(const S* from, int64_t size, int64_t skipped, Compute<S>* buffer,
+                          Seen seen) {
   using T = Compute<S>;
   constexpr int64_t lanes = Lanes<T>::count;
   constexpr T lowest = static_cast<T>(-kInfinity);
+  Vector<T> max[4] = {broadcast(lowest), broadcast(lowest), broadcast(lowest), broadcast(lowest)};
+  const auto fill = [&](int64_t j) {
+    const Vector<T> v = seen(Element<S>::read(from + j), j, lanes);
+    store(buffer + j, v);
+    return v;
+  };
   int64_t j = 0;
-  for (; j + lanes <= size; j += lanes) store(buffer + j, Element<S>::read(row + begin + j));
-  if (j < size) store(buffer + j, Element<S>::read_part(row + begin + j, size - j, lowest));
-  if (!is_adjusted(rows)) return;
+  const auto fill_until = [&](int64_t end) {
+    for (; j + 4 * lanes <= end; j += 4 * lanes)
+      for (int64_t k = 0; k < 4; ++k) max[k] = larger<T>(max[k], fill(j + k * lanes));
+    for (; j + lanes <= end; j += lanes) max[0] = larger<T>(max[0], fill(j));
+  };
+  if (skipped >= 0 && skipped + lanes <= size) {
+    fill_until(skipped);
+    fill(j);
+    j += lanes;
+  }
+  fill_until(size);
+  if (j < size) {
+    const Vector<T> v = seen(Element<S>::read_part(from + j, size - j, lowest), j, size - j);
+    store(buffer + j, v);
+    if (j != skipped) max[0] = larger<T>(max[0], v);
+  }
+  return reduce_max<T>(larger<T>(larger<T>(max[0], max[1]), larger<T>(max[2], max[3])));
+}
+
+// Classes [begin, begin + size) of a row as the rule sees them; the cap's slopes go to `slopes`,
+// unless that is null.
+template <typename S>
+inline Compute<S> fill_block(const Rows& rows, const S* row, int64_t begin, int64_t size,
+                             int64_t skipped, Compute<S>* buffer, Compute<S>* slopes = nullptr) {
+  using T = Compute<S>;
+  const S* from = row + begin;
+  if (!is_adjusted(rows))
+    return fill_by(from, size, skipped, buffer, [](Vector<T> z, int64_t, int64_t) { return z; });
   const Adjustment<T> adjust(rows);
   const T* bias = rows.bias == nullptr ? nullptr : static_cast<const T*>(rows.bias) + begin;
-  for (j = 0; j < size; j += lanes) {
-    const int64_t part = size - j;
-    const Vector<T> b = bias ? read_lanes(bias + j, part) : Vector<T>{};
-    store(buffer + j, adjust(load(buffer + j), b));
-  }
+  const auto bias_at = [bias](int64_t j, int64_t part) {
+    return bias ? read_lanes(bias + j, part) : Vector<T>{};
+  };
+  if (rows.cap == 0.0)
+    return fill_by(from, size, skipped, buffer, [&](Vector<T> z, int64_t j, int64_t part) {
+      return adjust(z, bias_at(j, part));
+    });
+  return fill_by(from, size, skipped, buffer, [&](Vector<T> z, int64_t j, int64_t part) {
+    return adjust.capped(z, bias_at(j, part), slopes ? slopes + j : nullptr);
+  });
 }
 
 // ---- statistics ---------------------------------------------------------------------------------
-
-// NaN never wins a comparison, so it is left to sum_exp to carry it.
-template <typename T>
-inline T block_max(const T* buffer, int64_t padded) {
-  constexpr int64_t lanes = Lanes<T>::count;
-  const Vector<T> lowest = broadcast<T>(static_cast<T>(-kInfinity));
-  Vector<T> m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
-  int64_t j = 0;
-  for (; j + 4 * lanes <= padded; j += 4 * lanes) {
-    m0 = larger<T>(m0, load(buffer + j));
-    m1 = larger<T>(m1, load(buffer + j + lanes));
-    m2 = larger<T>(m2, load(buffer + j + 2 * lanes));
-    m3 = larger<T>(m3, load(buffer + j + 3 * lanes));
-  }
-  for (; j < padded; j += lanes) m0 = larger<T>(m0, load(buffer + j));
-  return reduce_max<T>(larger<T>(larger<T>(m0, m1), larger<T>(m2, m3)));
-}
 
 // exp(z - max) for a sum; one that is kept for the gradient has to be 0 where it is negligible.
 template <bool kept, typename T>
@@ -90,6 +111,20 @@ inline double sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T*
   for (; j < padded; j += lanes) s0 += summand<kept>(buffer, j, shift, keep);
   const double sum = reduce_add((s0 + s1) + (s2 + s3));
   return masked && sum == sum ? 0.0 : sum;
+}
+
+// sum_j (z_j - reference)
+template <typename T>
+inline double even_sum(const T* buffer, int64_t size, T reference) {
+  constexpr int64_t lanes = Lanes<T>::count;
+  Vector<T> s0{}, s1{};
+  int64_t j = 0;
+  for (; j + 2 * lanes <= size; j += 2 * lanes) {
+    s0 += load(buffer + j) - reference;
+    s1 += load(buffer + j + lanes) - reference;
+  }
+  for (; j < size; j += lanes) s0 += read_lanes(buffer + j, size - j, reference) - reference;
+  return reduce_add(s0 + s1);
 }
 
 // sum_j w_j (z_j - reference); w_j = 0 contributes nothing, even at z_j = -inf.
@@ -135,11 +170,21 @@ struct Best {
   }
 };
 
+// What a pass over a row leaves for its gradient: exp(z - max of the block), the blocks' maxima,
+// and the cap's slopes where there is a cap.
+template <typename T>
+struct KeptRow {
+  T* exps;
+  double* maxima;
+  T* cap_slopes;
+};
+
 // One pass over a row, the target left out of its sums.
 template <bool kept, typename S>
 inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k, Batch& batch,
-                       int64_t* argmax, Compute<S>* exps, double* maxima) {
+                       int64_t* argmax, const KeptRow<Compute<S>>& keep) {
   using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count;
   alignas(64) T buffer[kBlock];
   constexpr T lowest = static_cast<T>(-kInfinity);
   const T* weight = static_cast<const T*>(rows.weight);
@@ -148,27 +193,31 @@ inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k
   Best<T> best;
   for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
     const int64_t size = rows.classes - begin < kBlock ? rows.classes - begin : kBlock;
-    const int64_t padded = round_up(size, Lanes<T>::count);
-    fill_block(rows, row, begin, size, buffer);
     const bool holds_target = target >= begin && target < begin + size;
+    const int64_t place = target - begin, skipped = holds_target ? place / lanes * lanes : -1;
+    T top = fill_block(rows, row, begin, size, skipped, buffer,
+                       kept && keep.cap_slopes ? keep.cap_slopes + begin : nullptr);
     if (holds_target) {
-      own = buffer[target - begin];
-      buffer[target - begin] = lowest;
+      own = buffer[place];
+      buffer[place] = lowest;
+      const T beside = reduce_max<T>(load(buffer + skipped));
+      top = beside > top ? beside : top;
     }
-    const T top = block_max(buffer, padded);
     const double block = static_cast<double>(top);
-    const double block_sum = sum_exp<kept, T, S>(buffer, padded, top, {row + begin + size},
-                                                 kept ? exps + begin : nullptr);
-    if (kept) maxima[begin / kBlock] = block;
+    const double block_sum =
+        sum_exp<kept, T, S>(buffer, round_up(size, lanes), top, {row + begin + size},
+                            kept ? keep.exps + begin : nullptr);
+    if (kept) keep.maxima[begin / kBlock] = block;
     if (argmax) {
-      if (holds_target) buffer[target - begin] = own;
+      if (holds_target) buffer[place] = own;
       const bool bad = block_sum != block_sum || own != own;
       best.see(buffer, begin, size, holds_target && own > top ? own : top, bad);
     }
     if (weight) {
       if (begin == 0) reference = top == lowest ? 0 : top;
-      if (holds_target) buffer[target - begin] = reference;
-      weighted += weighted_sum(buffer, weight + begin, size, reference);
+      if (holds_target) buffer[place] = reference;
+      weighted += rows.even ? even_sum(buffer, size, reference)
+                            : weighted_sum(buffer, weight + begin, size, reference);
     }
     if (begin == 0) {
       sum = block_sum;
@@ -202,8 +251,7 @@ void statistics_of_rows(const Rows& rows, const Statistics& out, int64_t begin, 
         continue;
       }
       const S* row = static_cast<const S*>(rows.logits) + i * rows.classes;
-      reduce_row<false>(rows, row, y, k, batch, out.argmax ? out.argmax + i : nullptr, nullptr,
-                        nullptr);
+      reduce_row<false>(rows, row, y, k, batch, out.argmax ? out.argmax + i : nullptr, {});
     }
     finish(rows, batch, out, begin, size);
   }
@@ -263,66 +311,95 @@ inline void subtract_weights(T* buffer, const T* weight, int64_t size, T c) {
   for (; j < size; ++j) buffer[j] -= weight[j] * c;
 }
 
-// Times d cap tanh(z / cap) / dz at the raw logits.
+template <typename T>
+inline void times(T* buffer, const T* factors, int64_t size) {
+  for (int64_t j = 0; j < size; j += Lanes<T>::count)
+    store(buffer + j, load(buffer + j) * load(factors + j));
+}
+
+// How many elements lie before the first address that whole vectors may be streamed to; `size`
+// where there is none: a caller's memory need not be aligned even to its elements.
 template <typename S>
-inline void times_cap_slope(const Rows& rows, const S* raw, int64_t size, Compute<S>* buffer) {
+inline int64_t before_aligned(const S* to, int64_t size) {
+  constexpr auto bytes = static_cast<uintptr_t>(Lanes<Compute<S>>::count) * sizeof(S);
+  const uintptr_t beyond = reinterpret_cast<uintptr_t>(to) % bytes;
+  if (beyond % sizeof(S) != 0) return size;
+  const auto head = static_cast<int64_t>((bytes - beyond) % bytes / sizeof(S));
+  return head < size ? head : size;
+}
+
+// value(j, count) of classes j and on, with `entry` at `place`, if that is one of them.
+template <bool past_caches, typename S, typename Value>
+inline void write_block(S* to, int64_t size, int64_t place, Compute<S> entry, Value value) {
   using T = Compute<S>;
   constexpr int64_t lanes = Lanes<T>::count;
-  const T cap = static_cast<T>(rows.cap);
-  for (int64_t j = 0; j < size; j += lanes) {
-    const Vector<T> z = size - j >= lanes
-                            ? Element<S>::read(raw + j)
-                            : Element<S>::read_part(raw + j, size - j, static_cast<T>(0));
-    store(buffer + j, load(buffer + j) * tanh_slope<T>(z / cap));
-  }
-}
-
-template <typename S>
-inline void emit(const Compute<S>* buffer, S* to, int64_t size) {
-  constexpr int64_t lanes = Lanes<Compute<S>>::count;
   int64_t j = 0;
-  for (; j + lanes <= size; j += lanes) Element<S>::write(to + j, load(buffer + j));
-  if (j < size) Element<S>::write_part(to + j, load(buffer + j), size - j);
+  const auto write = [&](int64_t j, Vector<T> v) {
+    if constexpr (past_caches)
+      Element<S>::stream(to + j, v);
+    else
+      Element<S>::write(to + j, v);
+  };
+  const auto with_entry = [&](Vector<T> v) {
+    const int64_t lane = place - j;
+    if (lane >= 0 && lane < lanes) v[lane] = entry;
+    return v;
+  };
+  const auto write_part = [&](int64_t count) {
+    Element<S>::write_part(to + j, with_entry(value(j, count)), count);
+    j += count;
+  };
+  const auto write_until = [&](int64_t end) {
+    for (; j + lanes <= end; j += lanes) write(j, value(j, lanes));
+  };
+  if constexpr (past_caches) {
+    const int64_t head = before_aligned(to, size);
+    if (head >= lanes) return write_block<false>(to, size, place, entry, value);
+    if (head > 0) write_part(head);
+  }
+  if (place >= j && place < size) {
+    write_until(place);
+    if (j + lanes <= size) {
+      write(j, with_entry(value(j, lanes)));
+      j += lanes;
+    }
+  }
+  write_until(size);
+  if (j < size) write_part(size - j);
 }
 
-// Past the caches from the first aligned address on, if there is one: a caller's memory need not be
-// aligned even to its elements.
-template <typename T>
-inline void emit_streaming(const T* buffer, T* to, int64_t size) {
-  constexpr int64_t lanes = Lanes<T>::count;
-  const auto misaligned = reinterpret_cast<uintptr_t>(to) % sizeof(Vector<T>);
-  if (misaligned % sizeof(T) != 0) return emit(buffer, to, size);
-  const int64_t head =
-      misaligned ? static_cast<int64_t>((sizeof(Vector<T>) - misaligned) / sizeof(T)) : 0;
-  int64_t j = head < size ? head : size;
-  std::memcpy(to, buffer, static_cast<size_t>(j) * sizeof(T));
-  for (; j + lanes <= size; j += lanes) stream(to + j, load(buffer + j));
-  std::memcpy(to + j, buffer + j, static_cast<size_t>(size - j) * sizeof(T));
+template <typename S, typename Value>
+inline void write_block(S* to, int64_t size, bool past_caches, int64_t place, Compute<S> entry,
+                        Value value) {
+  if (past_caches)
+    write_block<true>(to, size, place, entry, value);
+  else
+    write_block<false>(to, size, place, entry, value);
 }
-inline void emit_streaming(const float* buffer, BFloat16* to, int64_t size) {
-  emit(buffer, to, size);
+
+// A whole block, and nothing else.
+template <typename S>
+inline void emit(const Compute<S>* buffer, S* to, int64_t size, bool past_caches) {
+  using T = Compute<S>;
+  write_block(to, size, past_caches, -1, static_cast<T>(0),
+              [buffer](int64_t j, int64_t count) { return read_lanes(buffer + j, count); });
 }
-inline void emit_streaming(const float* buffer, Half* to, int64_t size) { emit(buffer, to, size); }
 
 template <typename S>
 inline void gradient_of_row(const Rows& rows, const S* row, int64_t target,
                             const RowSlopes<Compute<S>>& slopes, bool weighted, bool past_caches,
                             S* out) {
   using T = Compute<S>;
-  alignas(64) T buffer[kBlock];
+  alignas(64) T buffer[kBlock], cap_slopes[kBlock];
   const T* weight = static_cast<const T*>(rows.weight);
   for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
     const int64_t size = rows.classes - begin < kBlock ? rows.classes - begin : kBlock;
-    const int64_t padded = round_up(size, Lanes<T>::count);
-    fill_block(rows, row, begin, size, buffer);
-    gradient_of_block<T, S>(buffer, padded, slopes, {row + begin + size});
+    fill_block(rows, row, begin, size, -1, buffer, cap_slopes);
+    gradient_of_block<T, S>(buffer, round_up(size, Lanes<T>::count), slopes, {row + begin + size});
     if (target >= begin && target < begin + size) buffer[target - begin] = slopes.entry;
     if (weighted) subtract_weights(buffer, weight + begin, size, slopes.c);
-    if (rows.cap != 0.0) times_cap_slope(rows, row + begin, size, buffer);
-    if (past_caches)
-      emit_streaming(buffer, out + begin, size);
-    else
-      emit(buffer, out + begin, size);
+    if (rows.cap != 0.0) times(buffer, cap_slopes, size);
+    emit(buffer, out + begin, size, past_caches);
   }
 }
 

@@ -49,20 +49,21 @@ struct SoftRow {
 
   const Rows& rows;
   const SoftTarget& target;
-  T *exps, *weights;  // (classes,), padded
-  double* maxima;     // (blocks,)
+  T *exps, *weights, *cap_slopes;  // (classes,), padded; the last is null where there is no cap
+  double* maxima;                  // (blocks,)
 
-  static int64_t bytes(int64_t classes) {
-    const int64_t padded = round_up(classes, 64), blocks = classes / kBlock + 1;
-    return 2 * padded * static_cast<int64_t>(sizeof(T)) +
+  static int64_t bytes(const Rows& rows) {
+    const int64_t padded = round_up(rows.classes, 64), blocks = rows.classes / kBlock + 1;
+    return (rows.cap == 0.0 ? 2 : 3) * padded * static_cast<int64_t>(sizeof(T)) +
            blocks * static_cast<int64_t>(sizeof(double));
   }
   SoftRow(const Rows& rows, const SoftTarget& target, void* scratch)
-      : rows(rows),
-        target(target),
-        exps(static_cast<T*>(scratch)),
-        weights(exps + round_up(rows.classes, 64)),
-        maxima(reinterpret_cast<double*>(weights + round_up(rows.classes, 64))) {}
+      : rows(rows), target(target), exps(static_cast<T*>(scratch)) {
+    const int64_t padded = round_up(rows.classes, 64);
+    weights = exps + padded;
+    cap_slopes = rows.cap == 0.0 ? nullptr : weights + padded;
+    maxima = reinterpret_cast<double*>((cap_slopes ? cap_slopes : weights) + padded);
+  }
 
   // The loss of row i; its gradient times `factor` goes to `out`, unless that is null.
   double run(int64_t i, double factor, bool past_caches, S* out) {
@@ -80,7 +81,7 @@ struct SoftRow {
     if (out == nullptr) return loss;
     const double pull = w.sum + 2 * z_loss * lse;
     const Certain top = {sums.max, sums.of_max, rest / (1 + rest)};
-    emit_gradient(row, pull, w.sum, lse, top, factor * rows.scale, past_caches, out);
+    emit_gradient(pull, w.sum, lse, top, factor * rows.scale, past_caches, out);
     return loss;
   }
 
@@ -162,8 +163,8 @@ struct SoftRow {
     SoftSums sums;
     for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
       const int64_t size = rows.classes - begin < kBlock ? rows.classes - begin : kBlock;
-      fill_block(rows, row, begin, size, buffer);
-      const T max = block_max(buffer, round_up(size, lanes));
+      const T max =
+          fill_block(rows, row, begin, size, -1, buffer, cap_slopes ? cap_slopes + begin : nullptr);
       maxima[begin / kBlock] = static_cast<double>(max);
       reduce_block(buffer, begin, size, max, {row + begin + size}, sums);
     }
@@ -191,7 +192,7 @@ struct SoftRow {
   }
 
   // factor (pull p_j - w_j); of the one greatest logit by 1 - p, which does not cancel.
-  void emit_gradient(const S* row, double pull, double sum, double lse, Certain top, double factor,
+  void emit_gradient(double pull, double sum, double lse, Certain top, double factor,
                      bool past_caches, S* out) {
     const T push = static_cast<T>(factor);
     for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
@@ -202,20 +203,28 @@ struct SoftRow {
       const bool finite = factor - factor == 0;  // else all of it is NaN
       const bool patched = finite && max == top.max && top.count == 1 && top.prob_rest < 0.1;
       const int64_t place = patched ? first_one(exps + begin, size) : size;
-      T *block = exps + begin, *own = weights + begin;
-      const Vector<T> by = broadcast(static_cast<T>(share)), least = least_for<T>(by);
-      for (int64_t j = 0; j < size; j += lanes)
-        store(block + j, scaled<T>(load(block + j), by, least) - load(own + j) * push);
+      const T *block = exps + begin, *own = weights + begin;
+      T entry = 0;
       if (place < size) {
         const double excess = pull - sum, w = static_cast<double>(own[place]);
-        const double entry = excess * (1 - top.prob_rest) + (sum - w) - sum * top.prob_rest;
-        block[place] = static_cast<T>(entry * factor);
+        const double of_max = excess * (1 - top.prob_rest) + (sum - w) - sum * top.prob_rest;
+        entry = static_cast<T>(of_max * factor);
       }
-      if (rows.cap != 0.0) times_cap_slope(rows, row + begin, size, block);
-      if (past_caches)
-        emit_streaming(block, out + begin, size);
-      else
-        emit(block, out + begin, size);
+      const Vector<T> by = broadcast(static_cast<T>(share)), least = least_for<T>(by);
+      const auto value = [&](int64_t j, int64_t count) {
+        return scaled<T>(read_lanes(block + j, count), by, least) -
+               read_lanes(own + j, count) * push;
+      };
+      if (cap_slopes == nullptr) {
+        write_block(out + begin, size, past_caches, place, entry, value);
+        continue;
+      }
+      const T* slopes = cap_slopes + begin;
+      if (place < size) entry *= slopes[place];
+      const auto capped = [&](int64_t j, int64_t count) {
+        return value(j, count) * read_lanes(slopes + j, count);
+      };
+      write_block(out + begin, size, past_caches, place, entry, capped);
     }
   }
 
@@ -238,7 +247,7 @@ struct SoftRow {
 template <typename S>
 bool soft(const Rows& rows, const SoftTarget& target, double factor, const Gradient& gradient,
           int64_t begin, int64_t end, double* losses) {
-  const Scratch scratch(SoftRow<S>::bytes(rows.classes));
+  const Scratch scratch(SoftRow<S>::bytes(rows));
   if (scratch.data == nullptr) return false;
   SoftRow<S> row(rows, target, scratch.data);
   for (int64_t i = begin; i < end; ++i) {
@@ -260,7 +269,7 @@ bool soft(const Rows& rows, const SoftTarget& target, double factor, const Gradi
 template <typename S>
 bool soft_mass(const Rows& rows, const SoftTarget& target, int64_t begin, int64_t end,
                double* masses) {
-  const Scratch scratch(SoftRow<S>::bytes(rows.classes));
+  const Scratch scratch(SoftRow<S>::bytes(rows));
   if (scratch.data == nullptr) return false;
   SoftRow<S> row(rows, target, scratch.data);
   for (int64_t i = begin; i < end; ++i) {

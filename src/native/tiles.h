@@ -40,8 +40,8 @@ inline Vector<T> every_other(Vector<T> a, Vector<T> b, int from, Indices<I...>) 
                    : __builtin_shufflevector(a, b, (2 * I + 1)...);
 }
 
-// Lane by lane of C vectors into the order of memory, by log2(C) perfect shuffles: a transposed
-// square where C is the number of lanes, and adjacent rows of C classes where it is less.
+// Lane by lane of C vectors into the order of memory, adjacent rows of C classes, by log2(C)
+// perfect shuffles.
 template <typename T, int C>
 inline void zip(Vector<T>* vectors) {
   using All = typename IndicesTo<Lanes<T>::count>::type;
@@ -69,9 +69,63 @@ inline void unzip(Vector<T>* vectors) {
   }
 }
 
+// Elements of 16 bytes, within which every level shuffles at least cost.
+template <typename T>
+constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
+
+// Of each 16 bytes of a and of b the lower or the upper half, `unit` elements of each in turn.
+template <typename T, int unit, bool upper, int... I>
+inline Vector<T> unpack(Vector<T> a, Vector<T> b, Indices<I...>) {
+  constexpr int lanes = Lanes<T>::count, piece = kPiece<T>;
+  return __builtin_shufflevector(
+      a, b,
+      (I / piece * piece + (upper ? piece / 2 : 0) + I % piece / (2 * unit) * unit + I % unit +
+       I / unit % 2 * lanes)...);
+}
+
+// Element by element of each 16 bytes, in a vector for each element.
+template <typename T>
+inline void transpose_pieces(Vector<T>* v) {
+  using All = typename IndicesTo<Lanes<T>::count>::type;
+  if constexpr (kPiece<T> == 2) {
+    const Vector<T> upper = unpack<T, 1, true>(v[0], v[1], All{});
+    v[0] = unpack<T, 1, false>(v[0], v[1], All{});
+    v[1] = upper;
+  } else {
+    const Vector<T> a = unpack<T, 1, false>(v[0], v[1], All{});
+    const Vector<T> b = unpack<T, 1, true>(v[0], v[1], All{});
+    const Vector<T> c = unpack<T, 1, false>(v[2], v[3], All{});
+    const Vector<T> d = unpack<T, 1, true>(v[2], v[3], All{});
+    v[0] = unpack<T, 2, false>(a, c, All{});
+    v[1] = unpack<T, 2, true>(a, c, All{});
+    v[2] = unpack<T, 2, false>(b, d, All{});
+    v[3] = unpack<T, 2, true>(b, d, All{});
+  }
+}
+
+// The lanes of b whose number has no bit `s` change places with those of a that have it.
+template <typename T, int s, int... I>
+inline void exchange(Vector<T>& a, Vector<T>& b, Indices<I...>) {
+  constexpr int lanes = Lanes<T>::count;
+  const Vector<T> low = __builtin_shufflevector(a, b, (I & s ? lanes + I - s : I)...);
+  b = __builtin_shufflevector(a, b, (I & s ? lanes + I : I + s)...);
+  a = low;
+}
+
+template <typename T, int s>
+inline void exchange_all(Vector<T>* square) {
+  if constexpr (s < Lanes<T>::count) {
+    for (int k = 0; k < Lanes<T>::count; ++k)
+      if ((k & s) == 0)
+        exchange<T, s>(square[k], square[k + s], typename IndicesTo<Lanes<T>::count>::type{});
+    exchange_all<T, 2 * s>(square);
+  }
+}
+
 template <typename T>
 inline void transpose(Vector<T>* square) {
-  zip<T, Lanes<T>::count>(square);
+  for (int k = 0; k < Lanes<T>::count; k += kPiece<T>) transpose_pieces<T>(square + k);
+  exchange_all<T, kPiece<T>>(square);
 }
 
 // ---- tiles --------------------------------------------------------------------------------------
@@ -93,6 +147,50 @@ struct TileRows {
   }
 };
 
+// A vector of 16 bytes of each of some rows: the first of them, and as many as a piece has elements
+// further on the next.
+template <typename T>
+inline Vector<T> load_pieces(const T* from, int64_t stride) {
+  Vector<T> v;
+  for (int64_t k = 0; k < Lanes<T>::count / kPiece<T>; ++k)
+    std::memcpy(reinterpret_cast<char*>(&v) + 16 * k, from + k * kPiece<T> * stride, 16);
+  return v;
+}
+
+// As many rows as there are lanes, at `from` and each `stride` on, with `classes` of them wanted.
+// All loads are of whole vectors.
+template <typename S>
+inline void load_square(const S* from, int64_t stride, int64_t classes, Compute<S>* buffer) {
+  using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count;
+  Vector<T> square[lanes];
+  for (int64_t k = 0; k < lanes; ++k) square[k] = Element<S>::read(from + k * stride);
+  transpose<T>(square);
+  for (int64_t k = 0; k < lanes; ++k)
+    if (k < classes) store(buffer + k * kBatch, square[k]);
+}
+
+// The same where the classes fit into 16 bytes.
+template <typename T>
+inline void load_narrow(const T* from, int64_t stride, int64_t classes, T* buffer) {
+  Vector<T> some[kPiece<T>];
+  for (int k = 0; k < kPiece<T>; ++k) some[k] = load_pieces(from + k * stride, stride);
+  transpose_pieces<T>(some);
+  for (int k = 0; k < kPiece<T>; ++k)
+    if (k < classes) store(buffer + k * kBatch, some[k]);
+}
+
+// Near the end of the input, where a load could reach past it.
+template <typename S>
+inline void load_last_square(const S* from, const S* end, int64_t stride, int64_t classes,
+                             Compute<S>* buffer) {
+  for (int64_t k = 0; k < Lanes<Compute<S>>::count; ++k)
+    for (int64_t c = 0; c < classes; ++c) {
+      const S* at = from + k * stride + c;
+      buffer[c * kBatch + k] = at < end ? read_lanes(at, 1)[0] : static_cast<Compute<S>>(0);
+    }
+}
+
 template <typename S>
 inline void load_transposed(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
                             Tile<Compute<S>>& buffer) {
@@ -102,18 +200,20 @@ inline void load_transposed(const Rows& rows, const TileRows& tile, int64_t begi
   const S* end = logits + rows.outer * rows.classes;
   for (int64_t i = 0; i < tile.size; i += lanes) {
     for (int64_t c = 0; c < classes; c += lanes) {
-      Vector<T> square[lanes];
-      for (int64_t k = 0; k < lanes; ++k) {
-        // what a load takes beside its row is other rows', or past the end
-        const S* from = logits + tile.first + (i + k) * rows.classes + begin + c;
-        if (from + lanes <= end)
-          square[k] = Element<S>::read(from);
+      // what a load takes beside its row is other rows'
+      const S* from = logits + tile.first + i * rows.classes + begin + c;
+      T* to = &buffer[c][i];
+      const int64_t part = classes - c;
+      if (end - from < (lanes - 1) * rows.classes + lanes)
+        load_last_square(from, end, rows.classes, part < lanes ? part : lanes, to);
+      else if constexpr (sizeof(S) == sizeof(T)) {
+        if (part <= kPiece<T>)
+          load_narrow<T>(from, rows.classes, part, to);
         else
-          square[k] =
-              from < end ? Element<S>::read_part(from, end - from, static_cast<T>(0)) : Vector<T>{};
+          load_square(from, rows.classes, part, to);
+      } else {
+        load_square(from, rows.classes, part, to);
       }
-      transpose<T>(square);
-      for (int64_t k = 0; k < lanes && c + k < classes; ++k) store(&buffer[c + k][i], square[k]);
     }
   }
 }
@@ -180,21 +280,58 @@ inline void load_tile(const Rows& rows, const TileRows& tile, int64_t begin, int
   if (rows.inner > 1) return load_planes<S>(rows, tile, begin, classes, buffer);
   if (rows.classes == 2) return load_dense<S, 2>(from, tile.size, buffer);
   if (rows.classes == 4) return load_dense<S, 4>(from, tile.size, buffer);
-  if (rows.classes == 8) return load_dense<S, 8>(from, tile.size, buffer);
+  if (rows.classes == 8 && Lanes<Compute<S>>::count > 8)
+    return load_dense<S, 8>(from, tile.size, buffer);
   load_transposed<S>(rows, tile, begin, classes, buffer);
 }
 
+// The cap's slopes go to `slopes`, unless that is null.
 template <typename T>
 inline void adjust_tile(const Rows& rows, const TileRows& tile, int64_t begin, int64_t classes,
-                        Tile<T>& buffer) {
+                        Tile<T>& buffer, Tile<T>* slopes = nullptr) {
   if (!is_adjusted(rows)) return;
   const Adjustment<T> adjust(rows);
   const T* bias = static_cast<const T*>(rows.bias);
   for (int64_t c = 0; c < classes; ++c) {
     const Vector<T> b = broadcast<T>(bias ? bias[begin + c] : 0);
+    T *row = buffer[c], *slope = slopes ? (*slopes)[c] : nullptr;
     for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
-      store(&buffer[c][i], adjust(load(&buffer[c][i]), b));
+      store(row + i, rows.cap == 0.0
+                         ? adjust(load(row + i), b)
+                         : adjust.capped(load(row + i), b, slope ? slope + i : nullptr));
   }
+}
+
+template <typename S>
+inline void store_square(const Compute<S>* buffer, int64_t classes, S* to, int64_t stride) {
+  using T = Compute<S>;
+  constexpr int64_t lanes = Lanes<T>::count;
+  Vector<T> square[lanes];
+  for (int64_t k = 0; k < lanes; ++k)
+    square[k] = k < classes ? load(buffer + k * kBatch) : Vector<T>{};
+  transpose<T>(square);
+  for (int64_t k = 0; k < lanes; ++k) Element<S>::write(to + k * stride, square[k]);
+}
+
+template <typename T>
+inline void store_narrow(const T* buffer, int64_t classes, T* to, int64_t stride) {
+  constexpr int64_t piece = kPiece<T>;
+  Vector<T> some[piece];
+  for (int64_t k = 0; k < piece; ++k)
+    some[k] = k < classes ? load(buffer + k * kBatch) : Vector<T>{};
+  transpose_pieces<T>(some);
+  for (int64_t i = 0; i < Lanes<T>::count; i += piece)
+    for (int64_t k = 0; k < piece; ++k, to += stride)
+      std::memcpy(to, reinterpret_cast<const char*>(&some[k]) + sizeof(T) * i, 16);
+}
+
+// Where whole vectors may not be written.
+template <typename S>
+inline void store_last_square(const Compute<S>* buffer, int64_t classes, S* to, int64_t stride,
+                              int64_t size) {
+  for (int64_t k = 0; k < size && k < Lanes<Compute<S>>::count; ++k)
+    for (int64_t c = 0; c < classes; ++c)
+      write_lanes(to + k * stride + c, broadcast(buffer[c * kBatch + k]), 1);
 }
 
 template <typename S>
@@ -210,17 +347,19 @@ inline void store_transposed(const Rows& rows, const TileRows& tile, int64_t beg
     // From the last classes down and from the first row up, so that what a store writes beside its
     // row is written anew afterwards.
     for (int64_t c = last; c >= 0; c -= lanes) {
+      S* to = gradient + tile.first + i * rows.classes + begin + c;
+      const T* from = &buffer[c][i];
       const int64_t part = classes - c < lanes ? classes - c : lanes;
-      Vector<T> square[lanes];
-      for (int64_t k = 0; k < lanes; ++k)
-        square[k] = k < part ? load(&buffer[c + k][i]) : Vector<T>{};
-      transpose<T>(square);
-      for (int64_t k = 0; k < lanes && i + k < tile.size; ++k) {
-        S* to = gradient + tile.first + (i + k) * rows.classes + begin + c;
-        if (part == lanes || (whole && to + lanes <= end))
-          Element<S>::write(to, square[k]);
+      const bool fits = end - to >= (lanes - 1) * rows.classes + lanes;
+      if (!fits || (part < lanes && !whole))
+        store_last_square(from, part, to, rows.classes, tile.size - i);
+      else if constexpr (sizeof(S) == sizeof(T)) {
+        if (part <= kPiece<T>)
+          store_narrow<T>(from, part, to, rows.classes);
         else
-          Element<S>::write_part(to, square[k], part);
+          store_square(from, part, to, rows.classes);
+      } else {
+        store_square(from, part, to, rows.classes);
       }
     }
   }
@@ -232,7 +371,8 @@ inline void store_rows(const Rows& rows, const TileRows& tile, int64_t begin, in
   S* to = gradient + tile.first;
   if (rows.classes == 2) return store_dense<S, 2>(buffer, tile.size, to);
   if (rows.classes == 4) return store_dense<S, 4>(buffer, tile.size, to);
-  if (rows.classes == 8) return store_dense<S, 8>(buffer, tile.size, to);
+  if (rows.classes == 8 && Lanes<Compute<S>>::count > 8)
+    return store_dense<S, 8>(buffer, tile.size, to);
   store_transposed<S>(rows, tile, begin, classes, buffer, gradient);
 }
 

@@ -144,25 +144,25 @@ struct TrainingBatch {
   }
 
   double keeping_tiles(void* scratch) {
-    KeptTiles<S> kept(rows.classes, scratch);
+    KeptTiles<S> kept(rows, scratch);
     const TileRows tile(rows, begin, end);
     const TileTarget<Compute<S>> target(rows, tile);
     const Statistics given = statistics();
     Slopes slopes;
-    kept.statistics(rows, given, tile, target);
+    kept.statistics(given, tile, target);
     const double sum = apply(given, slopes);
-    if (!kept.gradient(rows, given, slopes, gradient, tile, target))
+    if (!kept.gradient(given, slopes, gradient, tile, target))
       ::gradient<S>(rows, given, slopes, gradient, begin, end);
     return sum;
   }
 
   double keeping_rows(void* scratch) {
-    KeptRows<S> kept(rows.classes, end - begin, scratch);
+    KeptRows<S> kept(rows, end - begin, scratch);
     const Statistics given = statistics();
     Slopes slopes;
-    kept.statistics(rows, given, begin, end - begin);
+    kept.statistics(given, begin, end - begin);
     const double sum = apply(given, slopes);
-    if (!kept.gradient(rows, given, slopes, gradient, begin, end - begin))
+    if (!kept.gradient(given, slopes, gradient, begin, end - begin))
       ::gradient<S>(rows, given, slopes, gradient, begin, end);
     return sum;
   }
@@ -176,10 +176,9 @@ template <typename S>
 void train(const Rows& rows, const Objective& objective, double factor, const Gradient& gradient,
            int64_t chunk, int64_t begin, int64_t end, double* losses) {
   const bool tiled = across_rows(rows);
-  const int64_t least =
-      tiled ? KeptTiles<S>::bytes(rows.classes) : KeptRows<S>::bytes_of_row(rows.classes);
-  // a softcap's slope takes the raw logits once more, as do rows that no cache has room for
-  const bool keeps = gradient.data != nullptr && rows.cap == 0.0 && least <= kMostKept;
+  const int64_t least = tiled ? KeptTiles<S>::bytes(rows) : KeptRows<S>::bytes_of_row(rows);
+  // rows that no cache has room for are read once more
+  const bool keeps = gradient.data != nullptr && least <= kMostKept;
   const Scratch scratch(keeps ? least : 0);
   const int64_t fit = tiled || scratch.data == nullptr ? kBatch : scratch.bytes / least;
   const int64_t most = fit < kBatch ? fit : kBatch;

@@ -68,6 +68,22 @@ inline void stream(T* to, Vector<T> v) {
 #endif
 }
 
+// As many 16-bit elements as a vector has floats.
+inline void stream_half(void* to, const void* from) {
+#if defined(__AVX512F__)
+  _mm256_stream_si256(static_cast<__m256i*>(to),
+                      _mm256_loadu_si256(static_cast<const __m256i*>(from)));
+#elif defined(__AVX2__)
+  _mm_stream_si128(static_cast<__m128i*>(to), _mm_loadu_si128(static_cast<const __m128i*>(from)));
+#elif defined(__SSE2__) && defined(__x86_64__)
+  long long bits;
+  std::memcpy(&bits, from, sizeof bits);
+  _mm_stream_si64(static_cast<long long*>(to), bits);
+#else
+  std::memcpy(to, from, CROSSENTROPY_VECTOR_BYTES / 2);
+#endif
+}
+
 inline void fence() {
 #if defined(__SSE2__)
   _mm_sfence();
@@ -253,23 +269,29 @@ CROSSENTROPY_INLINE Vector<T> magnitude(Vector<T> x) {
   return x < static_cast<T>(0) ? -x : x;
 }
 
-// tanh x = (1 - d) / (1 + d) and its slope 4 d / (1 + d)^2, by d = e^-2|x|; 1 - d by the polynomial
-// where it would cancel.
+// tanh x = (1 - d) / (1 + d) and its slope 4 d / (1 + d)^2, by d = e^-2|x|. d - 1 is 2^n (e^r - 1)
+// + (2^n - 1), which does not cancel where x is small.
 template <typename T>
-inline Vector<T> tanh(Vector<T> x) {
-  const Vector<T> twice = magnitude<T>(x) * static_cast<T>(-2), one = broadcast<T>(1);
-  const Vector<T> decay = exp_of_negative<T>(twice);
-  const auto small = twice > static_cast<T>(-0.34);
-  const Vector<T> less = small ? -twice * exp_quotient<T>(twice) : one - decay;
-  const Vector<T> size = less / (static_cast<T>(2) - less);
-  return x < static_cast<T>(0) ? -size : size;
-}
+struct Tanh {
+  Vector<T> value, slope;
+};
 
 template <typename T>
-inline Vector<T> tanh_slope(Vector<T> x) {
-  const Vector<T> decay = exp_of_negative<T>(magnitude<T>(x) * static_cast<T>(-2));
-  const Vector<T> sum = decay + static_cast<T>(1);
-  return static_cast<T>(4) * decay / (sum * sum);
+CROSSENTROPY_INLINE Tanh<T> tanh(Vector<T> x) {
+  using E = Exp<T>;
+  using Bits = typename Lanes<T>::Bits;
+  constexpr T log2e = static_cast<T>(1.4426950408889634074);
+  constexpr auto bias = static_cast<typename BitsOf<T>::type>(E::bias);
+  const Vector<T> lowest = broadcast<T>(E::lowest);
+  const Vector<T> twice = magnitude<T>(x) * static_cast<T>(-2);
+  const Vector<T> y = lowest > twice ? lowest : twice;
+  const Vector<T> shifted = y * log2e + E::round, n = shifted - E::round;
+  const Vector<T> r = (y - n * E::ln2_high) - n * E::ln2_low;
+  const auto power = (Vector<T>)(((Bits)shifted << E::mantissa_bits) + (bias << E::mantissa_bits));
+  const Vector<T> p = exp_quotient<T>(r) * r, one = broadcast(static_cast<T>(1));
+  const Vector<T> decay = (p + one) * power, less = p * power + (power - one);
+  const Vector<T> inverse = one / (less + static_cast<T>(2)), size = less * inverse;
+  return {x < static_cast<T>(0) ? size : -size, static_cast<T>(4) * decay * inverse * inverse};
 }
 
 // x = 2^n m with m near 1, for normal x > 0.
