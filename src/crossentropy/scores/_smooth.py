@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
 GRID = 4096  # cells: far finer than the width at which a million rows are smoothed
-_HALVINGS = 40  # of the interval of widths, to 1e-12
+HALVINGS = 40  # of the interval of widths, to 1e-12
 
 
-def smooth_error(grid: Bins) -> Array:
+def smooth_error(grid: Bins, halvings: int = HALVINGS) -> Array:
     r"""Smooth calibration error of (..., cells) of equal width: (...).
 
     Residuals p - y are smoothed by a Gaussian of width :math:`\sigma`, reflected at 0 and 1, and
@@ -38,11 +38,13 @@ def smooth_error(grid: Bins) -> Array:
 
     def error(width: Array) -> Array:
         smoothed = np.fft.irfft(spectrum * np.exp(decay * width[..., None] ** 2), n=2 * cells)
-        return np.abs(smoothed[..., :cells]).sum(axis=-1)
+        total: Array = np.abs(smoothed[..., :cells]).sum(axis=-1)
+        return total
 
     low, high = np.zeros(residual.shape[:-1]), np.ones(residual.shape[:-1])
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         middle = (low + high) / 2
         above = error(middle) > middle
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2
+    width: Array = (low + high) / 2
+    return width
