@@ -254,6 +254,27 @@ def interval(
     return lower, max(lower, 2 * estimate - low)
 
 
+def chance_band(
+    bins: Bins, *, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> tuple[Array, Array]:
+    """Between which shares each bin's correct would lie if the predictions were calibrated."""
+    drawn = if_calibrated(bins, draws, np.random.default_rng(seed))
+    low, high = np.quantile(
+        _ratio(drawn.correct, bins.weight), [(1 - level) / 2, (1 + level) / 2], axis=0
+    )
+    return low, high
+
+
+def wilson(bins: Bins, quantile: float) -> tuple[Array, Array]:
+    """Wilson's interval of each bin's share, from the normal quantile of its level."""
+    rows = _ratio(bins.weight**2, bins.square)
+    share = _ratio(bins.correct, bins.weight)
+    extra = quantile**2 / rows
+    middle = (share + extra / 2) / (1 + extra)
+    half = quantile * np.sqrt(share * (1 - share) / rows + extra / (4 * rows)) / (1 + extra)
+    return middle - half, middle + half
+
+
 def _central(ordered: Array, level: float) -> tuple[float, float]:
     low, high = np.quantile(ordered, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

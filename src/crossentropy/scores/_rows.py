@@ -20,7 +20,7 @@ from crossentropy._predictions import Input, Predictions, blocks, reject_row, so
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
-_LOGITS_AT_ONCE = 2**22  # of a native call: milliseconds, which threads are worth
+_LOGITS_AT_ONCE = 2**26  # of a native call, and 65536 rows: as much as threads are worth
 _RULE = (
     "logits must be numbers or minus infinity, not NaN or plus infinity, and not minus infinity "
     "throughout"
