@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["ece", "ace", "mce", "classwise", "debiased", "smooth"]
 
 _DRAWN_GRID = 1024  # cells of a drawn grid: chance alone is smoothed far more widely
-_DRAWN_HALVINGS = 16  # and needs no more than five digits
+_DRAWN_HALVINGS = 12  # and needs no more than three digits
 
 _ERRORS: dict[str, _bins.Error] = {
     "ece": _bins.expected_error,

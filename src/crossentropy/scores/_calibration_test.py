@@ -113,7 +113,7 @@ def test_of(kind: str, cells: Bins) -> CalibrationTest:
     departure = float(path.max() - path.min() if kuiper else np.abs(path).max())
     if departure <= 1e-12 * total:  # the rounding of sums that cancel
         return _NO_DOUBT
-    statistic = departure / total
+    statistic = departure / float(total)
     if variance == 0:  # what was sure did not happen
         return CalibrationTest(statistic, 0.0)
     scaled = departure / math.sqrt(variance)

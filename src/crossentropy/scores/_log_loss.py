@@ -163,6 +163,7 @@ def _raise_if_infinite(loss: Array) -> None:
     rows = np.flatnonzero(np.isinf(loss))
     if len(rows):
         raise InputError(
-            f"row {rows[0]} gives its own label probability zero, as do {len(rows) - 1} rows "
-            "after it, so the log loss is infinite; pass floor= to charge a least probability"
+            f"the log loss is infinite: {len(rows)} of {len(loss)} rows give their own label "
+            f"probability zero, the first of them row {rows[0]}; pass floor= to charge a least "
+            "probability"
         )

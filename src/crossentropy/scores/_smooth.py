@@ -23,7 +23,8 @@ def smooth_error(grid: Bins, halvings: int = HALVINGS) -> Array:
 
     Residuals p - y are smoothed by a Gaussian of width :math:`\sigma`, reflected at 0 and 1, and
     the error :math:`\int |r_\sigma(t)| dt` is taken at the width that equals it. Errors fall with
-    the width, so there is one such width, and halving finds it. The reflected Gaussian is a
+    the width, from the sum of the cells' residuals without their signs to that with, so there is
+    one such width, and halving finds it. The reflected Gaussian is a
     factor of each cosine of the residuals, so that a width costs one Fourier transform.
 
     References
@@ -41,7 +42,7 @@ def smooth_error(grid: Bins, halvings: int = HALVINGS) -> Array:
         total: Array = np.abs(smoothed[..., :cells]).sum(axis=-1)
         return total
 
-    low, high = np.zeros(residual.shape[:-1]), np.ones(residual.shape[:-1])
+    low, high = np.abs(residual.sum(axis=-1)), np.abs(residual).sum(axis=-1)
     for _ in range(halvings):
         middle = (low + high) / 2
         above = error(middle) > middle
