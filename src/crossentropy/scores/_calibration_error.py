@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["ece", "ace", "mce", "classwise", "debiased", "smooth"]
 
-_DRAWN_GRID = 1024  # cells of a drawn grid: chance alone is smoothed far more widely
+_DRAWN_GRID = 512  # cells of a drawn grid: chance alone is smoothed far more widely
 _DRAWN_HALVINGS = 12  # and needs no more than three digits
 
 _ERRORS: dict[str, _bins.Error] = {
@@ -97,7 +97,8 @@ class CalibrationError:
 
         A plain percentile interval is of errors that are biased twice, and often lies above the
         estimate altogether; here the distribution is reflected at the estimate. Where the
-        estimate is no more than calibrated predictions show, the interval begins at 0.
+        estimate is no more than calibrated predictions show, the interval begins at 0. With a
+        few hundred rows it still covers less than it says: 87 to 96 % in simulations at 95 %.
 
         Parameters
         ----------

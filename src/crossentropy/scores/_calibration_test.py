@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Test: TypeAlias = Literal["ks", "kuiper", "spiegelhalter"]
 
-_TERMS = 100  # of series whose terms fall like exp(-k²): never needed
+_TERMS = 40  # of series whose terms fall like exp(-k²): never needed
 
 
 class CalibrationTest(NamedTuple):

@@ -102,7 +102,7 @@ def events(data: Predictions, input: Input, pos_label: Any = None) -> tuple[Arra
         return found.confidence, found.top == data.codes
     names = data.labels.tolist()
     if pos_label not in names:
-        raise InputError(f"pos_label={pos_label!r} is no label: {closest(pos_label, names)}")
+        raise InputError(f"pos_label={pos_label!r} is no label: {closest(str(pos_label), names)}")
     column = names.index(pos_label)
     return class_probability(data, input, column), data.codes == column
 

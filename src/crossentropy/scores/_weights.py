@@ -53,7 +53,7 @@ def _of_mapping(class_weight: Mapping[Any, float], labels: Array) -> Array:
     weight, names = np.ones(len(labels)), labels.tolist()
     for label, value in class_weight.items():
         if label not in names:
-            raise InputError(f"class_weight has {label!r}, no label: {closest(label, names)}")
+            raise InputError(f"class_weight has {label!r}, no label: {closest(str(label), names)}")
         weight[names.index(label)] = value
     return check_class_weight(weight, len(labels))
 
