@@ -63,7 +63,9 @@ def test_the_band_holds_calibrated_points_and_not_bold_ones():
         vertices = display.band_.get_paths()[0].vertices
         x, share = display.line_.get_data()
         edges = [vertices[np.isclose(vertices[:, 0], each), 1] for each in x]
-        return np.mean([e.min() - 1e-9 <= s <= e.max() + 1e-9 for e, s in zip(edges, share)])
+        return np.mean(
+            [e.min() - 1e-9 <= s <= e.max() + 1e-9 for e, s in zip(edges, share, strict=True)]
+        )
 
     assert inside(logits) >= 0.8
     assert inside(3 * logits) <= 0.4
