@@ -103,8 +103,8 @@ def test_the_interval_covers_the_truth_where_a_percentile_interval_does_not():
         ours += low <= truth <= high
         drawn = _bins.distribution(_bins.expected_error, error.bins, _bins.resampled, 200, 0)
         plain += drawn[5] <= truth <= drawn[194]
-    assert ours >= 78  # of 100
-    assert ours >= plain + 10
+    assert ours >= 75  # of 100
+    assert plain <= 45
 
 
 def test_the_same_seed_gives_the_same_band(classes):

@@ -127,7 +127,8 @@ def equal_mass(cells: Bins, bins: int) -> Bins:
 def _bin_of(confidence: Array, bins: int) -> Array:
     bin_of = np.ceil(confidence * bins).astype(np.int64)
     bin_of -= 1
-    return bin_of.clip(0, bins - 1, out=bin_of)
+    inside: Array = bin_of.clip(0, bins - 1, out=bin_of)
+    return inside
 
 
 def _summed(
