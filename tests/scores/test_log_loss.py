@@ -65,7 +65,7 @@ def test_infinite_losses_can_be_found_refused_and_floored():
     y, proba = [0, 1, 0, 0], [[0.5, 0.5], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     each = log_loss(y, proba, input="proba", reduction="none")
     assert np.flatnonzero(np.isinf(each)).tolist() == [1, 3]
-    with pytest.raises(ValueError, match="2 of 4 rows .* the first of them row 1; pass floor="):
+    with pytest.raises(ValueError, match=r"2 of 4 rows .* the first of them row 1; pass floor="):
         log_loss(y, proba, input="proba", infinite="raise")
     said = {"input": "proba", "base": 2}
     assert log_loss(y, proba, infinite="raise", sample_weight=[1, 0, 1, 0], **said) == 1
