@@ -8,10 +8,15 @@ said by the caller, never guessed. Called by users and by the study behind ``com
 from __future__ import annotations
 
 from ._brier import brier_score
+from ._evaluation import Evaluation
 from ._log_loss import log_loss
 from ._reliability import ReliabilityCurve, expected_calibration_error, reliability_curve
+from ._result import ClassScores, EvaluationResult
 
 __all__ = [
+    "ClassScores",
+    "Evaluation",
+    "EvaluationResult",
     "ReliabilityCurve",
     "brier_score",
     "expected_calibration_error",
