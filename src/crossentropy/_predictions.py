@@ -61,10 +61,10 @@ def check_predictions(
         )
     if input == "proba":
         check_probabilities(values)
-    return Predictions(_encode(y_true, classes), values, _weights(sample_weight, values), classes)
+    return Predictions(encode(y_true, classes), values, _weights(sample_weight, values), classes)
 
 
-def _encode(y_true: Array, classes: Array) -> Array:
+def encode(y_true: Array, classes: Array) -> Array:
     """Column number of each label."""
     order = np.argsort(classes, kind="stable")
     ordered = classes[order]
@@ -74,7 +74,7 @@ def _encode(y_true: Array, classes: Array) -> Array:
     unknown = np.asarray(ordered[position] != y_true)
     if unknown.any():
         row = int(unknown.argmax())
-        raise InputError(f"y_true[{row}] is {y_true[row]!r}, which is not among the labels")
+        raise RowError("y_true is not among the labels", row, repr(y_true[row]))
     codes: Array = order[position].astype(np.int64)
     return codes
 
@@ -94,8 +94,8 @@ def check_probabilities(proba: Array) -> None:
     """Refuse rows that are negative, not finite or do not sum to one."""
     # float32 results are often kept in float64 arrays, so no less than 1e-6.
     tolerance = max(1e-6, math.sqrt(np.finfo(proba.dtype).eps))
-    ones = np.ones(proba.shape[1], proba.dtype)
-    if proba.min() >= 0 and (np.abs(proba @ ones - 1) <= tolerance / 2).all():
+    total = np.einsum("ij->i", proba)  # by rows or by columns, as they lie; not by BLAS's threads
+    if proba.min() >= 0 and (np.abs(total - 1) <= tolerance / 2).all():
         return  # what nearly every block is; the rest takes the time that it takes
     reject_row(~(proba >= 0).all(axis=1), proba, "probabilities must be nonnegative numbers")
     off = ~(np.abs(proba.sum(axis=1, dtype=np.float64) - 1) <= tolerance)

@@ -12,6 +12,7 @@ from ._evaluation import Evaluation
 from ._log_loss import log_loss
 from ._reliability import ReliabilityCurve, expected_calibration_error, reliability_curve
 from ._result import ClassScores, EvaluationResult
+from ._stream import evaluate
 
 __all__ = [
     "ClassScores",
@@ -19,6 +20,7 @@ __all__ = [
     "EvaluationResult",
     "ReliabilityCurve",
     "brier_score",
+    "evaluate",
     "expected_calibration_error",
     "log_loss",
     "reliability_curve",

@@ -130,7 +130,7 @@ class Evaluation:
             If shapes, classes or weights do not fit, a logit is NaN or plus infinity, or a row of
             probabilities is negative, not finite or does not sum to one; with the first such row.
         """
-        values = predictions if is_torch(predictions) else np.asarray(predictions)
+        values: Any = predictions if is_torch(predictions) else np.asarray(predictions)
         codes, weight = self._checked(y_true, values, sample_weight)
         blocks = list(_blocks(len(codes), self.num_classes))
         # A single block is checked before it is added. Of several, one may follow that is not
@@ -255,7 +255,7 @@ class Evaluation:
         for name, array in loaded.items():
             if array is not None and not (np.isfinite(array).all() and (array >= 0).all()):
                 raise InputError(f"the state's {name!r} holds numbers that are no sums")
-        self._sums = Sums(**loaded)
+        self._sums = Sums.of(loaded)
 
     def _refuse_other_shapes(self, arrays: Mapping[str, Array | None]) -> None:
         for name, own in self._sums.arrays().items():
@@ -268,7 +268,7 @@ class Evaluation:
                 )
 
     def _checked(self, y_true: Any, values: Any, sample_weight: Any) -> tuple[Array, Array | None]:
-        """Codes and weights that fit the predictions; all that can be said before a look at them."""
+        """Codes and weights that fit the predictions, whose values are not looked at."""
         if values.ndim != 2 or values.shape[1] != self.num_classes:
             raise InputError(
                 f"predictions must have shape (n_rows, {self.num_classes}), got "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -145,7 +145,7 @@ def result_of(
         "ace": (_bins.expected_error, mass),
         "debiased": (_bins.debiased_error, wide),
     }
-    chance = {"level": level, "draws": draws, "seed": seed}
+    chance: dict[str, Any] = {"level": level, "draws": draws, "seed": seed}
     return EvaluationResult(
         rows=int(sums.rows.sum()),
         weight=weight,
@@ -180,7 +180,7 @@ def result_of(
 
 def _power(base: float, exponent: float) -> float:
     try:
-        return base**exponent
+        return math.pow(base, exponent)
     except OverflowError:  # above 709 nats
         return math.inf
 
@@ -192,7 +192,7 @@ def _finite_weight(sums: Sums) -> float:
 
 def _class_scores(sums: Sums, unit: float) -> ClassScores:
     def ratio(above: Array, below: Array) -> Array:
-        return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+        return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
     loss = ratio(sums.loss, sums.support - sums.infinite_weight) / unit
     return ClassScores(

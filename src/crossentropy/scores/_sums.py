@@ -7,6 +7,7 @@ float64, in which a sum of ones is exact up to 2^53.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -68,20 +69,27 @@ class Sums:
     @classmethod
     def zeros(cls, classes: int, *, confusion: bool, classwise: bool) -> Sums:
         """The sums over no rows."""
+        counts = {name: np.zeros(classes, np.int64) for name in ("rows", "infinite")}
+        by_class = ("infinite_weight", "support", "predicted", "hits", "loss", "brier")
         return cls(
-            *(np.zeros(classes, np.int64) for _ in range(2)),
-            *(np.zeros(classes) for _ in range(6)),
-            np.zeros(6),
-            np.zeros((4, CELLS)),
-            np.zeros((classes, classes)) if confusion else None,
-            np.zeros((4, classes, CLASSWISE_BINS)) if classwise else None,
+            **counts,
+            **{name: np.zeros(classes) for name in by_class},
+            spread=np.zeros(6),
+            grid=np.zeros((4, CELLS)),
+            confusion=np.zeros((classes, classes)) if confusion else None,
+            classwise=np.zeros((4, classes, CLASSWISE_BINS)) if classwise else None,
         )
 
     def like(self) -> Sums:
         """Sums over no rows, of the same shape."""
-        return Sums(
-            *(None if own is None else np.zeros_like(own) for own in self.arrays().values())
+        return Sums.of(
+            {k: None if own is None else np.zeros_like(own) for k, own in self.arrays().items()}
         )
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array | None]) -> Sums:
+        """Sums of these arrays, by name, which become theirs."""
+        return cls(**arrays)  # type: ignore[arg-type] # the two that may be None are
 
     def arrays(self) -> dict[str, Array | None]:
         """All of them, by name."""
@@ -151,15 +159,20 @@ def _times(values: Array, weight: Array | None) -> Array:
 def _spread(loss: Array, brier: Array, correct: Array, weight: Array | None) -> list[Any]:
     """What `Sums.spread` adds."""
     if weight is None:
-        hits = float(np.count_nonzero(correct))
-        return [len(loss), loss.sum(), loss @ loss, brier.sum(), brier @ brier, hits]
+        hits = np.count_nonzero(correct)
+        return [len(loss), loss.sum(), _dot(loss, loss), brier.sum(), _dot(brier, brier), hits]
     square = weight * weight
     losses, briers = square * loss, square * brier
     return [
         square.sum(),
         losses.sum(),
-        losses @ loss,
+        _dot(losses, loss),
         briers.sum(),
-        briers @ brier,
-        square @ correct,
+        _dot(briers, brier),
+        square[correct].sum(),
     ]
+
+
+def _dot(one: Array, other: Array) -> Any:
+    """Sum of products; not by BLAS, whose threads would take longer to start."""
+    return (one * other).sum()
