@@ -29,14 +29,15 @@ def progress(task: str, *, shown: bool | None = None) -> Iterator[Moved]:
         yield lambda done, total: None
         return
     bars = require("rich.progress", "cli")
+    console = require("rich.console", "cli").Console(stderr=True)
     bar = bars.Progress(
         bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TimeElapsedColumn(),
         bars.TimeRemainingColumn(),
-        console=require("rich.console", "cli").Console(stderr=True),
-        transient=True,
+        console=console,
+        transient=console.is_terminal,
     )
     with bar:
         moving = bar.add_task(task, total=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,13 +43,13 @@ def evaluated(y, values, weight=None, **options):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("input", ["logits", "proba"])
-def test_scores_are_those_of_whole_arrays(input, weighted):
+@pytest.mark.parametrize("kind", ["logits", "proba"])
+def test_scores_are_those_of_whole_arrays(kind, weighted):
     y, logits, weight = sample(3000)
-    values = logits if input == "logits" else softmax(logits, axis=1)
+    values = logits if kind == "logits" else softmax(logits, axis=1)
     weight = weight if weighted else None
-    result = evaluated(y, values, weight, input=input, classwise=True).result()
-    options = {"input": input, "sample_weight": weight}
+    result = evaluated(y, values, weight, input=kind, classwise=True).result()
+    options = {"input": kind, "sample_weight": weight}
     assert result.log_loss == pytest.approx(log_loss(y, values, **options), rel=1e-12)
     assert result.brier == pytest.approx(brier_score(y, values, **options), rel=1e-12)
     error = expected_calibration_error(y, values, **options)
@@ -83,7 +84,7 @@ def test_parts_merge_in_any_order(cuts, order, weighted, dtype):
     edges = [0, *sorted(cuts), 400]
     parts = [
         evaluated(y[a:b], logits[a:b], weight[a:b] if weighted else None)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
     ]
     order.shuffle(parts)
     total = parts[0]
@@ -227,8 +228,8 @@ def test_an_update_that_raises_changes_nothing(multiple, monkeypatch):
         monkeypatch.setattr(_evaluation, "BLOCK", 20)
     y, logits, weight = sample(30)
     proba = softmax(logits, axis=1)
-    for input, values in (("logits", logits), ("proba", proba)):
-        evaluation = evaluated(y, values, weight, input=input)
+    for kind, values in (("logits", logits), ("proba", proba)):
+        evaluation = evaluated(y, values, weight, input=kind)
         before = evaluation.state_dict()
         bad = values.copy()
         bad[29, 2] = np.nan

@@ -192,7 +192,9 @@ def _finite_weight(sums: Sums) -> float:
 
 def _class_scores(sums: Sums, unit: float) -> ClassScores:
     def ratio(above: Array, below: Array) -> Array:
-        return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+        quotient = np.full(below.shape, np.nan)
+        np.divide(above, below, out=quotient, where=below > 0)
+        return quotient
 
     loss = ratio(sums.loss, sums.support - sums.infinite_weight) / unit
     return ClassScores(

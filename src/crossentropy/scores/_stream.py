@@ -171,7 +171,9 @@ def _open_table(
         if name not in table.names:
             raise InputError(f"{table.name!r} has no column {name!r}: {closest(name, table.names)}")
         if given.count(name) > 1:
-            raise InputError(f"column {name!r} was given two uses; it can have only one")
+            raise InputError(
+                f"{table.name!r}: column {name!r} was given two uses; it can have only one"
+            )
     prefix = _PREFIX[input]
     named = [name.removeprefix(prefix) for name in columns] if labels is None else list(labels)
     if len(named) != len(columns):
@@ -231,7 +233,8 @@ def _planes(columns: list[Array]) -> Array:
     planes = np.empty((len(columns), len(columns[0])), np.float32 if short else np.float64)
     for plane, column in zip(planes, columns, strict=True):
         plane[...] = column
-    return planes.T
+    values: Array = planes.T
+    return values
 
 
 def _codes(table: str, batch: Any, target: str, labels: list[str], first: int) -> Array:
