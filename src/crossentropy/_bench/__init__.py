@@ -26,6 +26,7 @@ _MODULES = {
     "binary": "_binary",
     "soft": "_soft",
     "scores": "_scores",
+    "evaluation": "_evaluation",
 }
 SECTIONS = tuple(_MODULES)
 
