@@ -5,6 +5,8 @@ Below both, so that neither imports the other; their checks of users' input come
 
 from __future__ import annotations
 
+from ._maps import LogitMap, laplace
+from ._structured import fit_structured
 from ._temperature import fit_beta
 
-__all__ = ["fit_beta"]
+__all__ = ["LogitMap", "fit_beta", "fit_structured", "laplace"]
