@@ -5,8 +5,21 @@ Below both, so that neither imports the other; their checks of users' input come
 
 from __future__ import annotations
 
+from ._logistic import beta, fit_logistic, linear, logistic, quadratic
 from ._maps import LogitMap, laplace
 from ._structured import fit_structured
 from ._temperature import fit_beta
+from ._threads import cpus
 
-__all__ = ["LogitMap", "fit_beta", "fit_structured", "laplace"]
+__all__ = [
+    "LogitMap",
+    "beta",
+    "cpus",
+    "fit_beta",
+    "fit_logistic",
+    "fit_structured",
+    "laplace",
+    "linear",
+    "logistic",
+    "quadratic",
+]

@@ -13,7 +13,7 @@ from crossentropy._errors import InputError
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
-_TOLERANCE = 1e-5  # of the last step; Newton squares what is left
+_TOLERANCE = 1e-4  # of the last step; Newton squares what is left
 _MAX_PASSES = 100
 _TRUST = 8.0  # a step may raise beta by no more than this factor
 _SUSPICIOUS = 4.0  # so far from the start, look whether there is an optimum at all
