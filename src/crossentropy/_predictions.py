@@ -66,10 +66,10 @@ def check_predictions(
 
 def _encode(y_true: Array, classes: Array) -> Array:
     """Column number of each label."""
-    columns = np.arange(len(classes))
-    if y_true.dtype.kind in "iu" and np.array_equal(classes, columns):
-        if y_true.min() >= 0 and y_true.max() < len(classes):  # what a search would find, sooner
-            return y_true.astype(np.int64, copy=False)
+    count = len(classes)
+    are_columns = y_true.dtype.kind in "iu" and np.array_equal(classes, np.arange(count))
+    if are_columns and y_true.min() >= 0 and y_true.max() < count:  # what a search would find
+        return y_true.astype(np.int64, copy=False)
     order = np.argsort(classes, kind="stable")
     ordered = classes[order]
     if (ordered[1:] == ordered[:-1]).any():

@@ -98,8 +98,8 @@ def test_other_libraries_and_layouts(path):
     torch = pytest.importorskip("torch")
     logits = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
     want = rows.moments(logits, 0.7)
-    for given in (torch.from_numpy(logits), np.asfortranarray(logits), logits[::1]):
-        for got, w in zip(rows.moments(given, 0.7), want, strict=True):
+    for layout in (torch.from_numpy(logits), np.asfortranarray(logits), logits[::1]):
+        for got, w in zip(rows.moments(layout, 0.7), want, strict=True):
             np.testing.assert_allclose(np.asarray(got), w, rtol=1e-5)
     assert rows.moments(logits[:0], 1.0).lse.shape == (0,)
 

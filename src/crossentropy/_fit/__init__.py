@@ -5,7 +5,8 @@ Below both, so that neither imports the other; their checks of users' input come
 
 from __future__ import annotations
 
-from ._logistic import beta, fit_logistic, linear, logistic, quadratic
+from ._folds import stratified_folds
+from ._logistic import fit_logistic, logistic
 from ._maps import LogitMap, laplace
 from ._structured import fit_structured
 from ._temperature import fit_beta
@@ -13,13 +14,11 @@ from ._threads import cpus
 
 __all__ = [
     "LogitMap",
-    "beta",
     "cpus",
     "fit_beta",
     "fit_logistic",
     "fit_structured",
     "laplace",
-    "linear",
     "logistic",
-    "quadratic",
+    "stratified_folds",
 ]

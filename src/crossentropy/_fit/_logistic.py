@@ -1,4 +1,4 @@
-"""Logistic regression on a few functions of a margin, and the functions that calibrators use."""
+"""Logistic regression on a few features, with a pull towards given coefficients."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ class _Objective:
 
     def _slope(self, theta: Array) -> Array:
         wrong = self._share * logistic(-(self._features @ theta))
-        return self._pull * (theta - self._identity) - wrong @ self._features
+        slope: Array = self._pull * (theta - self._identity) - wrong @ self._features
+        return slope
 
     def _hessian(self, theta: Array) -> Any:
         p = logistic(self._features @ theta)
@@ -90,19 +91,3 @@ def logistic(margin: Array) -> Array:
     decay = np.exp(-np.abs(margin))
     result: Array = np.where(margin >= 0, 1.0, decay) / (1.0 + decay)
     return result
-
-
-def linear(margin: Array) -> Array:
-    """Platt's: the margin and 1."""
-    return np.column_stack([margin, np.ones_like(margin)])
-
-
-def quadratic(margin: Array) -> Array:
-    """The margin, 1 and the margin's square."""
-    return np.column_stack([margin, np.ones_like(margin), margin * margin])
-
-
-def beta(margin: Array) -> Array:
-    """Beta calibration's: log p, −log(1 − p) and 1."""
-    log_prob, log_rest = -np.logaddexp(0.0, -margin), -np.logaddexp(0.0, margin)
-    return np.column_stack([log_prob, -log_rest, np.ones_like(margin)])

@@ -29,19 +29,18 @@ def fit_structured(
     matrix: bool,
     regularization: float = 1.0,
     n_threads: int = 1,
-) -> LogitMap:
+) -> tuple[float, float, Array, Array]:
     """Fit softmax((I + diag v + M)·x + b) after a temperature and Laplace mixing.
 
     Minimises the mean log loss plus ``C/n (‖b‖² + ‖v‖²) + C(C − 1)/n ‖M‖²``, M without its
     diagonal, times `regularization`; M is zero unless `matrix`. The temperature has a pull of one
-    row towards 1, so that separable rows have an optimum.
+    row towards 1, so that separable rows have an optimum. Returns what a `LogitMap` is made of.
     """
     beta, _ = fit_beta(logits, codes, weight, regularization=1.0, n_threads=n_threads)
-    start = LogitMap(beta, laplace(len(codes)))
-    data = _Data.of(start.tempered(_floating(logits)), codes, weight)
+    mixing = laplace(len(codes))
+    data = _Data.of(LogitMap(beta, mixing).tempered(_floating(logits)), codes, weight)
     shape = (_Matrix if matrix else _Vector)(data.x.shape[1], regularization / len(codes))
-    found = _minimise(data, shape)
-    return start._replace(weight=found[0], bias=found[1])
+    return beta, mixing, *_minimise(data, shape)
 
 
 def _floating(logits: Array) -> Array:
@@ -82,7 +81,7 @@ class _Vector:
     def hessian(self, p: Array, x: Array, share: Array) -> Array:
         px, by_share = p * x, share[:, None]
         both = np.hstack([px, p])
-        hessian = -(both * by_share).T @ both
+        hessian: Array = -(both * by_share).T @ both
         diagonals = [[share @ (px * x), share @ px], [share @ px, share @ p]]
         index = np.arange(self.classes)
         for i in range(2):
@@ -110,13 +109,14 @@ class _Matrix:
         return np.eye(self.classes) + table[:, :-1], table[:, -1]
 
     def gradient(self, g: Array, x: Array) -> Array:
-        return np.column_stack([g.T @ x, g.sum(axis=0)]).ravel()
+        slope: Array = np.column_stack([g.T @ x, g.sum(axis=0)]).ravel()
+        return slope
 
     def hessian(self, p: Array, x: Array, share: Array) -> Array:
         ones = np.column_stack([x, np.ones(len(x))])
         size = self.classes + 1
         flat = (p[:, :, None] * ones[:, None, :]).reshape(len(x), -1)
-        hessian = -(flat * share[:, None]).T @ flat
+        hessian: Array = -(flat * share[:, None]).T @ flat
         for j in range(self.classes):
             block = slice(j * size, (j + 1) * size)
             hessian[block, block] += (ones * (share * p[:, j])[:, None]).T @ ones
@@ -125,7 +125,8 @@ class _Matrix:
     def curvature(self, p: Array, x: Array, share: Array) -> Array:
         ones = np.column_stack([x, np.ones(len(x))])
         weights = p * (1 - p) * share[:, None]
-        return (weights.T @ (ones * ones)).ravel()
+        curvature: Array = (weights.T @ (ones * ones)).ravel()
+        return curvature
 
 
 def _minimise(data: _Data, shape: _Vector | _Matrix) -> tuple[Array, Array]:

@@ -41,9 +41,7 @@ def fit_beta(
     return _fit(_sample(logits, codes, weight), regularization, start, n_threads)
 
 
-def _fit(
-    sample: _Sample, regularization: float, start: float, n_threads: int
-) -> tuple[float, int]:
+def _fit(sample: _Sample, regularization: float, start: float, n_threads: int) -> tuple[float, int]:
     if sample.logits.size >= _MANY and len(sample.own) >= _EVERY**2:
         # with a pull, for a part of the rows may be separable
         pull = max(regularization / _EVERY, 1.0)

