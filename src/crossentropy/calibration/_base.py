@@ -109,6 +109,11 @@ class Calibrator(Parameters, ABC):
     ) -> Predictions:
         """Check what `fit` is given: its logits, labels as column numbers, weights and labels."""
         X, y = _numeric(X), labels_of(y)
+        if X.ndim == 2 and X.shape[1] < 2:
+            raise InputError(
+                f"found array with {X.shape[1]} feature(s) (shape={X.shape}) while a minimum of 2 "
+                "is required: a column for each class, 1 - p and p if it is p"
+            )
         data = check_predictions(
             y,
             X,
@@ -239,6 +244,11 @@ def _numeric(X: ArrayLike) -> Array:
         raise InputError("Complex data not supported: predictions are real numbers")
     if values.dtype == object:
         values = values.astype(np.float64)
+    if values.ndim == 1:
+        raise InputError(
+            f"X has shape {values.shape}, but a row has a column for each class. Reshape your "
+            "data: to (1, n_classes) if it is one row, to the columns 1 - p and p if it is p"
+        )
     return values
 
 

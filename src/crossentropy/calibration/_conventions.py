@@ -78,8 +78,15 @@ def not_fitted(estimator: Parameters) -> Exception:
 def labels_of(y: ArrayLike) -> Array:
     """Labels as an array of one axis."""
     if y is None:
-        raise InputError("fit requires y to be passed: the labels of the rows")
+        raise InputError("fit requires y to be passed, but the target y is None")
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels.ravel()
+    if labels.dtype == object and all(isinstance(v, (int, np.integer)) for v in labels.flat):
+        labels = np.asarray(labels.tolist())
+    no_labels = labels.dtype.kind == "f" and (labels != np.floor(labels)).any()
+    if labels.dtype == object:
+        no_labels = not all(isinstance(v, (str, int, float, np.generic)) for v in labels.flat)
+    if no_labels:
+        raise InputError("Unknown label type: y must hold integers, truth values or text")
     return labels

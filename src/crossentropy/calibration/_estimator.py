@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -38,8 +39,9 @@ class Calibrated(Parameters):
     response : {"auto", "decision_function", "predict_proba"}, default "auto"
         What is calibrated: decisions as logits, or probabilities. "auto" takes decisions where
         there are any. Decisions of two classes are the second one's margin.
-    cv : int or "prefit", default 5
-        Stratified folds, or that the estimator is fitted.
+    cv : int, splitter, iterable or "prefit", default 5
+        Stratified folds, or splits of scikit-learn's kinds that leave out every row once, or that
+        the estimator is fitted.
     seed : int, default 0
         Of the folds.
 
@@ -77,7 +79,7 @@ class Calibrated(Parameters):
         *,
         method: str | Calibrator = "auto",
         response: Literal["auto", "decision_function", "predict_proba"] = "auto",
-        cv: int | Literal["prefit"] = 5,
+        cv: Any = 5,
         seed: int = 0,
     ) -> None:
         self.estimator = estimator
@@ -109,7 +111,7 @@ class Calibrated(Parameters):
             If a class has fewer than two rows to be cross-fitted on, or `method` is unknown.
         """
         labels = labels_of(y)
-        if self.cv == "prefit":
+        if isinstance(self.cv, str) and self.cv == "prefit":
             self.estimator_ = self.estimator
             predictions, given = self._predictions(self.estimator, X), self._input(self.estimator)
         else:
@@ -130,8 +132,14 @@ class Calibrated(Parameters):
 
     def predict(self, X: Any) -> Array:
         """Return the most probable label of each row."""
-        labels: Array = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        labels: Array = self.classes_[best]
         return labels
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = require("sklearn.utils", "sklearn").get_tags(self.estimator).input_tags
+        return tags
 
     def _fit_calibrator(
         self, predictions: Array, given: Input, labels: Array, sample_weight: ArrayLike | None
@@ -162,27 +170,37 @@ class Calibrated(Parameters):
     def _out_of_fold(
         self, X: Any, labels: Array, sample_weight: ArrayLike | None
     ) -> tuple[Array, Input]:
-        indexing = require("sklearn.utils", "sklearn")
-        classes, codes = np.unique(labels, return_inverse=True)
-        if np.bincount(codes).min() < 2:
-            rare = classes[np.bincount(codes).argmin()]
-            raise InputError(
-                f"class {rare!r} has one row, so a fold has none to learn it from; give it more "
-                'rows, or fit the estimator before and pass cv="prefit"'
-            )
-        fold = stratified_folds(codes, int(self.cv), self.seed)
-        predictions: Array | None = None
-        for k in range(int(self.cv)):
-            own, others = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-            weight = None if sample_weight is None else np.asarray(sample_weight)[others]
-            some = indexing._safe_indexing(X, others)
-            fitted = _fitted(self.estimator, some, labels[others], weight)
-            part = self._predictions(fitted, indexing._safe_indexing(X, own))
-            if predictions is None:
-                predictions = np.empty((len(codes), part.shape[1]))
+        utils = require("sklearn.utils", "sklearn")
+        (X,) = utils.indexable(X)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        predictions = np.empty((0, 0))
+        for others, own in self._splits(X, labels):
+            some = None if weight is None else weight[others]
+            fitted = _fitted(self.estimator, utils._safe_indexing(X, others), labels[others], some)
+            part = self._predictions(fitted, utils._safe_indexing(X, own))
+            if len(predictions) == 0:
+                predictions = np.full((len(labels), part.shape[1]), np.nan)
             predictions[own] = part
-        assert predictions is not None
+        if np.isnan(predictions).all(axis=1).any():
+            raise InputError("cv leaves rows out; every row must be left out of one fit")
         return predictions, self._input(fitted)
+
+    def _splits(self, X: Any, labels: Array) -> Iterable[tuple[Array, Array]]:
+        if not isinstance(self.cv, int):
+            splits: Iterable[tuple[Array, Array]] = (
+                require("sklearn.model_selection", "sklearn").check_cv(self.cv).split(X, labels)
+            )
+            return splits
+        classes, codes = np.unique(labels, return_inverse=True)
+        counts = np.bincount(codes)
+        if counts.min() < 2:
+            rare = classes[counts.argmin()]
+            raise InputError(
+                f"class {rare} has 1 sample, so a fold has none to learn it from; give it more, or "
+                'fit the estimator before and pass cv="prefit"'
+            )
+        fold = stratified_folds(codes, self.cv, self.seed)
+        return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(self.cv)]
 
     def _uses_decisions(self, estimator: Any) -> bool:
         if self.response not in ("auto", "decision_function", "predict_proba"):

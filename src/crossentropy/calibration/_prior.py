@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from crossentropy._predictions import Array, Input
 
+_MOST_STEPS = 10_000
 _Own = TypeVar("_Own", bound="PriorShift")
 
 
@@ -46,8 +47,6 @@ class PriorShift(MappedCalibrator):
         The labels of the columns, where the rows may not show all of them.
     tol : float, default 1e-8
         `adapt` ends where no share changes by more.
-    max_iter : int, default 10000
-        Most steps of `adapt`.
 
     Attributes
     ----------
@@ -82,14 +81,12 @@ class PriorShift(MappedCalibrator):
         input: Input = "logits",
         classes: ArrayLike | None = None,
         tol: float = 1e-8,
-        max_iter: int = 10_000,
     ) -> None:
         self.prior = prior
         self.source_prior = source_prior
         self.input = input
         self.classes = classes
         self.tol = tol
-        self.max_iter = max_iter
 
     def _learn(self, logits: Array, codes: Array, weight: Array | None) -> None:
         classes = logits.shape[1]
@@ -130,7 +127,7 @@ class PriorShift(MappedCalibrator):
         proba = softmax(self._predictions(X))
         likelihood = proba / self.source_prior_
         prior = self.source_prior_
-        for _ in range(self.max_iter):
+        for _ in range(_MOST_STEPS):
             joint = likelihood * prior
             step = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
             done = np.abs(step - prior).max() <= self.tol
