@@ -149,9 +149,7 @@ def _newsgroups(effort: Effort) -> list[Figure]:
 
 def _wide_resnet() -> Figure:
     with np.load(_PREDICTIONS / "netcal-wideresnet-cifar10.npz") as file:
-        arrays = list(file.values())
-    proba = next(a for a in arrays if a.ndim == 2 and a.shape[1] == 10).astype(np.float64)
-    y = next(a for a in arrays if a is not proba and a.size == len(proba)).ravel()
+        proba, y = file["predictions"].astype(np.float64), file["ground_truth"]
     proba /= proba.sum(axis=1, keepdims=True)
     beta = TemperatureScaling(input="proba").fit(proba, y).beta_
     return Figure(abs(beta - _WIDE_RESNET), at_most(6e-8))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from crossentropy import rows
 
+from ._threads import over_blocks
+
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
-
-_BLOCK = 2**17  # logits that stay in the cache
 
 
 class LogitMap(NamedTuple):
@@ -38,18 +37,24 @@ class LogitMap(NamedTuple):
     weight: Array | None = None
     bias: Array | None = None
 
-    def __call__(self, logits: Array) -> Array:
+    def __call__(self, logits: Array, n_threads: int = 1) -> Array:
         """Calibrated logits; minus infinity stays so, unless there is mixing."""
         x = np.empty(logits.shape)
-        for part in blocks(logits.shape):
+
+        def work(part: slice) -> None:
             x[part] = affine(self._tempered(logits[part]), self.weight, self.bias)
+
+        over_blocks(work, x.shape, n_threads)
         return x
 
-    def tempered(self, logits: Array) -> Array:
+    def tempered(self, logits: Array, n_threads: int = 1) -> Array:
         """What the affine map is applied to, in the logits' type."""
         x = np.empty_like(logits)
-        for part in blocks(logits.shape):
+
+        def work(part: slice) -> None:
             x[part] = self._tempered(logits[part])
+
+        over_blocks(work, x.shape, n_threads)
         return x
 
     def _tempered(self, logits: Array) -> Array:
@@ -71,16 +76,10 @@ def affine(x: Array, weight: Array | None, bias: Array | None) -> Array:
     """``weight·x + bias`` of rows x, by class or by a matrix."""
     if weight is not None:
         x = x * weight if weight.ndim == 1 else x @ weight.T
+        return x if bias is None else np.add(x, bias, out=x)
     return x if bias is None else x + bias
 
 
 def laplace(count: int) -> float:
     """Share of the uniform distribution after `count` rows: Laplace's rule of succession."""
     return 1.0 / (count + 1)
-
-
-def blocks(shape: tuple[int, ...]) -> list[slice]:
-    """Rows in parts that stay in the cache."""
-    count, classes = shape
-    size = max(1, _BLOCK // max(classes, 1))
-    return [slice(k * size, (k + 1) * size) for k in range(math.ceil(count / size))]

@@ -9,8 +9,9 @@ import numpy as np
 from crossentropy import rows
 from crossentropy._optional import require
 
-from ._maps import LogitMap, affine, blocks, laplace
+from ._maps import LogitMap, affine, laplace
 from ._temperature import fit_beta
+from ._threads import over_blocks
 
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
@@ -38,9 +39,9 @@ def fit_structured(
     """
     beta, _ = fit_beta(logits, codes, weight, regularization=1.0, n_threads=n_threads)
     mixing = laplace(len(codes))
-    data = _Data.of(LogitMap(beta, mixing).tempered(_floating(logits)), codes, weight)
+    data = _Data.of(LogitMap(beta, mixing).tempered(_floating(logits), n_threads), codes, weight)
     shape = (_Matrix if matrix else _Vector)(data.x.shape[1], regularization / len(codes))
-    return beta, mixing, *_minimise(data, shape)
+    return beta, mixing, *_minimise(data, shape, n_threads)
 
 
 def _floating(logits: Array) -> Array:
@@ -76,7 +77,7 @@ class _Vector:
 
     def gradient(self, g: Array, x: Array) -> Array:
         """From the gradient g in the calibrated logits."""
-        return np.concatenate([np.einsum("ij,ij->j", g, x), g.sum(axis=0)])
+        return np.concatenate([np.einsum("ij,ij->j", g, x), np.einsum("ij->j", g)])
 
     def hessian(self, p: Array, x: Array, share: Array) -> Array:
         px, by_share = p * x, share[:, None]
@@ -109,7 +110,7 @@ class _Matrix:
         return np.eye(self.classes) + table[:, :-1], table[:, -1]
 
     def gradient(self, g: Array, x: Array) -> Array:
-        slope: Array = np.column_stack([g.T @ x, g.sum(axis=0)]).ravel()
+        slope: Array = np.column_stack([g.T @ x, np.einsum("ij->j", g)]).ravel()
         return slope
 
     def hessian(self, p: Array, x: Array, share: Array) -> Array:
@@ -129,14 +130,14 @@ class _Matrix:
         return curvature
 
 
-def _minimise(data: _Data, shape: _Vector | _Matrix) -> tuple[Array, Array]:
+def _minimise(data: _Data, shape: _Vector | _Matrix, n_threads: int) -> tuple[Array, Array]:
     """By L-BFGS, in coordinates in which some rows' Hessian at the start is the identity."""
     optimize = require("scipy.optimize", "sklearn")
     to_theta, to_u = _coordinates(data.some(), shape)
 
     def objective(u: Array) -> tuple[float, Array]:
         theta = to_theta(u)
-        loss, slope = _loss(data, shape, theta)
+        loss, slope = _loss(data, shape, theta, n_threads)
         penalty = shape.penalty * theta
         return loss + float(penalty @ theta), to_u(slope + 2 * penalty)
 
@@ -177,15 +178,19 @@ def _coordinates(some: _Data, shape: _Vector | _Matrix) -> tuple[Any, Any]:
     )
 
 
-def _loss(data: _Data, shape: _Vector | _Matrix, theta: Array) -> tuple[float, Array]:
-    """Mean log loss and its gradient in the parameters, in blocks that stay in the cache."""
+def _loss(
+    data: _Data, shape: _Vector | _Matrix, theta: Array, n_threads: int
+) -> tuple[float, Array]:
+    """Mean log loss and its gradient in the parameters."""
     weight, bias = (a.astype(data.x.dtype) for a in shape.unpack(theta))
-    loss, slope = 0.0, np.zeros(len(theta))
-    for part in blocks(data.x.shape):
+
+    def work(part: slice) -> tuple[float, Array]:
         x, share = data.x[part], data.share[part]
         given = rows.Rows(affine(x, weight, bias), data.codes[part])
         found = rows.statistics(given)
-        loss -= float(share @ found.log_prob)
         g = rows.gradient(given, found, rows.Slopes(share, share), out=given.logits)
-        slope += shape.gradient(g, x)
-    return loss, slope
+        # no BLAS for a sum, whose threads would get in the way of these
+        return -float((share * found.log_prob).sum()), shape.gradient(g, x)
+
+    parts = over_blocks(work, data.x.shape, n_threads)
+    return sum(loss for loss, _ in parts), np.sum([slope for _, slope in parts], axis=0)

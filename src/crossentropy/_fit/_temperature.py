@@ -99,8 +99,10 @@ def _sample(logits: Array, codes: Array, weight: Array | None) -> _Sample:
     logits = np.asarray(logits)
     if logits.dtype not in (np.float32, np.float64):
         logits = logits.astype(np.float64)
-    own = logits[np.arange(len(codes)), codes].astype(np.float64)
-    impossible = np.isneginf(own)
+    logits = np.ascontiguousarray(logits)
+    count, classes = logits.shape
+    own = logits.ravel().take(np.arange(count) * classes + codes).astype(np.float64, copy=False)
+    impossible = own == -np.inf
     if weight is not None:
         weight = np.asarray(weight, dtype=np.float64)
         impossible &= weight > 0
@@ -112,7 +114,7 @@ def _sample(logits: Array, codes: Array, weight: Array | None) -> _Sample:
     if weight is not None and not weight.all():
         kept = np.flatnonzero(weight)
         logits, own, weight = logits[kept], own[kept], weight[kept]
-    return _Sample(np.ascontiguousarray(logits), own, weight)
+    return _Sample(logits, own, weight)
 
 
 class _Objective:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from crossentropy._errors import InputError
+from crossentropy._fit import LogitMap, cpus
 from crossentropy._predictions import (
     Input,
     Predictions,
@@ -181,12 +182,13 @@ class Calibrator(Parameters, ABC):
     def _logits(self, values: Array) -> Array:
         if self.input == "proba":
             return log_probabilities(values)
-        if not values.max() < np.inf:  # or NaN
-            bad = ~(values < np.inf).all(axis=1)
-            reject_row(bad, values, "logits must be numbers or minus infinity, not NaN or inf")
-        if values.min() == -np.inf:
-            none = np.isneginf(values).all(axis=1)
-            reject_row(none, values, "logits must be numbers in some class of every row")
+        with np.errstate(invalid="ignore", over="ignore"):
+            if np.isfinite(values.sum()):  # then every logit is
+                return values
+        bad = ~(values < np.inf).all(axis=1)
+        reject_row(bad, values, "logits must be numbers or minus infinity, not NaN or inf")
+        none = np.isneginf(values).all(axis=1)
+        reject_row(none, values, "logits must be numbers in some class of every row")
         return values
 
     # ---- on disk --------------------------------------------------------------------------------
@@ -229,11 +231,11 @@ class MappedCalibrator(Calibrator):
     """A calibrator whose map is a `LogitMap`, so that networks can apply it too."""
 
     @abstractmethod
-    def logit_map(self) -> Any:
+    def logit_map(self) -> LogitMap:
         """Return the map of logits that was learnt, in numbers."""
 
     def _calibrate(self, logits: Array) -> Array:
-        return softmax(self.logit_map()(logits))
+        return softmax(self.logit_map()(logits, cpus()))
 
 
 def _numeric(X: ArrayLike) -> Array:
