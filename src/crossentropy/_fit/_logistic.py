@@ -62,7 +62,7 @@ class _Objective:
             method="trust-exact",
             options={"gtol": 1e-9, "maxiter": 500},
         )
-        if self._pull.max() == 0 and np.abs(found.x).max() > 1e3:
+        if self._pull.max() == 0 and (self._features @ found.x > 0).all():
             raise InputError(
                 "the classes are separable, so the log loss falls without end as the map grows "
                 "steeper; pass regularization=1.0"

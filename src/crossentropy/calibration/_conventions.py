@@ -60,7 +60,8 @@ class Parameters:
 
     def __repr__(self) -> str:
         own = self.get_params()
-        changed = (f"{k}={own[k]!r}" for k, v in self._defaults().items() if own[k] is not v)
+        defaults = self._defaults().items()
+        changed = (f"{k}={own[k]!r}" for k, v in defaults if repr(own[k]) != repr(v))
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
