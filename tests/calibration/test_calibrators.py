@@ -265,7 +265,7 @@ def test_more_freedom_helps_where_classes_differ():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4000, 4))
     twisted = logits @ np.array([[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]]).T
-    y = (logits + [0, 1, 0, -1] + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    y = (logits + np.array([0, 1, 0, -1]) + rng.gumbel(size=logits.shape)).argmax(axis=1)
     found = calibration.select_calibrator(twisted, y, input="logits")
     assert found.name == "matrix"
     losses = [found.log_loss[name] for name in ("none", "temperature", "vector", "matrix")]
@@ -329,7 +329,7 @@ def test_a_known_prior_is_bayes_rule_and_em_finds_an_unknown_one():
     source, target = np.array([0.4, 0.3, 0.3]), np.array([0.1, 0.2, 0.7])
     likelihood, y = sample(source, 20_000)
     shift = PriorShift(source_prior=source).fit(likelihood + np.log(source), y)
-    there, y_there = sample(target, 20_000)
+    there, _ = sample(target, 20_000)
     shift.adapt(there + np.log(source))
     np.testing.assert_allclose(shift.prior_, target, atol=0.02)
     known = PriorShift(prior=target, source_prior=source).fit(likelihood + np.log(source), y)
@@ -373,7 +373,7 @@ def test_newsgroups_whose_log_loss_is_infinite():
     y = np.load(PREDICTIONS / "label-errors-20news.labels.npy")
     proba /= proba.sum(axis=1, keepdims=True)
     half = np.random.default_rng(0).permutation(len(y)) % 2 == 0
-    found = calibration.select_calibrator(proba[half], y[half], input="proba", cv=3)
+    found = calibration.select_calibrator(proba[half], y[half], input="proba", cv=2)
     assert found.name == "matrix"
     judged = found.calibrator.predict_proba(proba[~half])[np.arange((~half).sum()), y[~half]]
     assert -np.log(judged).mean() < 0.55

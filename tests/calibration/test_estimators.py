@@ -42,7 +42,6 @@ CASES = [(c, {**FAIL_OF_ALL, **own}) for c, own in CALIBRATORS.items()] + [
         {
             "check_supervised_y_2d": WARNING,
             WEIGHTS: FOLDS,
-            "check_sample_weight_equivalence_on_sparse_data": FOLDS,
         },
     )
 ]

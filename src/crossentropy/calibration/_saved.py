@@ -80,6 +80,8 @@ def _plain(value: Any) -> Any:
 
 
 def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_value(v) for v in value]
     if not isinstance(value, dict):
         return value
     dtype = np.dtype(value["dtype"])
