@@ -27,6 +27,7 @@ _MODULES = {
     "soft": "_soft",
     "scores": "_scores",
     "evaluation": "_evaluation",
+    "calibration": "_calibration",
 }
 SECTIONS = tuple(_MODULES)
 
