@@ -40,10 +40,12 @@ class Examined(NamedTuple):
         (n,) log probability of the given label in nats, floored where it was an exact zero.
     other
         (n,) column of the most probable class that is not the given label.
-    p_other
-        (n,) its probability.
+    p_given, p_other
+        (n,) probabilities of the given label and of that class.
     zeros
         (n,) whether the given label had probability zero.
+    lse
+        (n,) logsumexp of logits; zeros for probabilities.
     """
 
     index: Array
@@ -54,8 +56,10 @@ class Examined(NamedTuple):
     input: Input
     log_prob: Array
     other: Array
+    p_given: Array
     p_other: Array
     zeros: Array
+    lse: Array
 
     @property
     def classes(self) -> int:
@@ -68,16 +72,10 @@ class Examined(NamedTuple):
         return -self.log_prob / BIT
 
     @property
-    def p_given(self) -> Array:
-        """The probability of each given label."""
-        return np.exp(self.log_prob)
-
-    @property
     def top(self) -> Array:
         """The column of the most probable class; among equals the first."""
-        given = self.p_given
-        first = (given == self.p_other) & (self.codes < self.other)
-        return np.where((given > self.p_other) | first, self.codes, self.other)
+        first = (self.p_given == self.p_other) & (self.codes < self.other)
+        return np.where((self.p_given > self.p_other) | first, self.codes, self.other)
 
     @property
     def counts(self) -> Array:
@@ -92,6 +90,14 @@ class Examined(NamedTuple):
         """Probabilities of some rows; a view where they are given and `which` is a slice."""
         values = self.values[which]
         return values if self.input == "proba" else softmax(values)
+
+    def log_proba_of(self, which: Array, columns: Array) -> Array:
+        """Log probability of one class in each of some rows; minus infinity for zero."""
+        values = self.values[which, columns].astype(np.float64)
+        if self.input == "logits":
+            return values - self.lse[which]
+        with np.errstate(divide="ignore"):
+            return np.log(values)
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
         """The rows' probabilities, a cache's worth at a time."""
@@ -137,13 +143,25 @@ def examine(
     if len(index) < len(codes):
         codes, values, weight = codes[index], values[index], weight[index]
     other, strongest = _strongest_other(values, codes)
-    log_prob, p_other = _log_prob(values, codes, strongest, input)
+    log_prob, lse = _log_prob(values, codes, input)
+    p_other = np.exp(strongest - lse) if input == "logits" else strongest.astype(np.float64)
     # of logits only an exact zero is floored: a finite logit has its price
     zeros = np.isneginf(log_prob)
     least = LOG_SMALLEST if input == "proba" else -math.inf
     log_prob = np.where(zeros, LOG_SMALLEST, np.maximum(log_prob, least))
     return Examined(
-        index, codes, weight, values, data.labels, input, log_prob, other, p_other, zeros
+        index,
+        codes,
+        weight,
+        values,
+        data.labels,
+        input,
+        log_prob,
+        other,
+        np.exp(log_prob),
+        p_other,
+        zeros,
+        lse,
     )
 
 
@@ -160,15 +178,13 @@ def _strongest_other(values: Array, codes: Array) -> tuple[Array, Array]:
     return column, value
 
 
-def _log_prob(
-    values: Array, codes: Array, strongest: Array, input: Input
-) -> tuple[Array, Array]:
-    """Log probability of each label, and probability of the strongest other class."""
+def _log_prob(values: Array, codes: Array, input: Input) -> tuple[Array, Array]:
+    """Log probability of each label, not floored, and each row's logsumexp."""
     if input == "proba":
-        with np.errstate(divide="ignore"):  # log 0 = -inf, which the caller floors
+        with np.errstate(divide="ignore"):
             given = values[np.arange(len(codes)), codes].astype(np.float64)
-            return np.log(given), strongest.astype(np.float64)
+            return np.log(given), np.zeros(len(codes))
     statistics = rows.statistics(rows.make(values, codes))
     log_prob = statistics.log_prob
     reject_row(np.isnan(log_prob), values, "logits hold NaN or plus infinity, or are all -inf")
-    return log_prob, np.exp(strongest - statistics.lse)
+    return log_prob, statistics.lse

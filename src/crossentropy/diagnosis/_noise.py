@@ -148,9 +148,7 @@ def label_noise(
     array([2, 5])
     """
     check_out_of_sample(out_of_sample)
-    data = examine(
-        y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight
-    )
+    data = examine(y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight)
     return estimate_noise(data, rank, n_rows)
 
 
