@@ -33,13 +33,13 @@ class Code(NamedTuple):
     named: bool
     weighted: bool
 
-    def temperature(self) -> str:
-        """One temperature for all rows."""
+    def temperature(self, *, mixed: bool) -> str:
+        """One temperature for all rows, after mixing where there are zeros."""
         return _lines(
             _NUMPY,
             "from crossentropy.calibration import TemperatureScaling",
             *self._columns(),
-            *self._logits(),
+            *([*self._proba(), *_MIXED, "logits = np.log(mixed)"] if mixed else self._logits()),
             f"scaling = TemperatureScaling(regularization=1.0).fit(logits, y{self._weights()})",
             "calibrated = scaling.predict_proba(logits)",
         )
@@ -49,8 +49,7 @@ class Code(NamedTuple):
         return _lines(
             _NUMPY,
             *self._proba(),
-            "n_rows, n_classes = np.shape(proba)",
-            "mixed = (n_rows * np.asarray(proba) + 1 / n_classes) / (n_rows + 1)",
+            *_MIXED,
         )
 
     def bias(self) -> str:
@@ -77,7 +76,7 @@ class Code(NamedTuple):
         return _lines(
             "from crossentropy.diagnosis import label_noise",
             f"noise = label_noise({self._arguments()}, out_of_sample=True)",
-            "noise.suspicious.index, noise.suspicious.suggested",
+            "noise.suspicious.row, noise.suspicious.suggested",
         )
 
     def merging(self, columns: tuple[int, int]) -> str:
@@ -94,7 +93,7 @@ class Code(NamedTuple):
         """The rows that cost most."""
         return _lines(
             "from crossentropy.diagnosis import costly_rows",
-            f"costly_rows({self._arguments()}, n_rows=100).index",
+            f"costly_rows({self._arguments()}, n_rows=100).row",
         )
 
     def _arguments(self) -> str:
@@ -138,6 +137,10 @@ class Code(NamedTuple):
         ]
 
 
+_MIXED = (
+    "n_rows, n_classes = np.shape(proba)",
+    "mixed = (n_rows * np.asarray(proba) + 1 / n_classes) / (n_rows + 1)",
+)
 _CORRECTED = (
     "corrected = proba * factor",
     "corrected /= corrected.sum(axis=1, keepdims=True)",

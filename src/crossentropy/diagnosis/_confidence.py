@@ -12,7 +12,7 @@ from crossentropy._fit import fit_beta
 
 from ._examine import BIT, SMALLEST, Examined, examine
 from ._folds import stratified_folds
-from ._interval import Interval, bootstrap
+from ._interval import Bootstrap, Interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,7 +56,8 @@ class Confidence(NamedTuple):
         Fitted on all rows; above 1 the predictions are overconfident, below 1 underconfident.
     bits : float
         What one temperature wins in log loss, in bits per row; cross-fitted in five folds, so
-        negative where there is nothing to win.
+        negative where there is nothing to win. Where labels have probability zero, it is what
+        the temperature wins after mixing the uniform distribution in with one row's weight.
     interval : Interval
         Of the bits; a paired bootstrap.
     over, under : ConfidencePart
@@ -119,18 +120,18 @@ def confidence(
     (True, True)
     """
     data = examine(y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight)
-    return examine_confidence(data, seed)
+    return examine_confidence(data, Bootstrap(len(data.codes), seed), seed)
 
 
-def examine_confidence(data: Examined, seed: int = 0) -> Confidence:
+def examine_confidence(data: Examined, bootstrap: Bootstrap, seed: int = 0) -> Confidence:
     """`confidence` after its checks."""
     fold, folds = stratified_folds(data.codes, seed)
     beta, gain = _temperature_gain(data, fold, folds)
-    over, under = _parts(data, fold, folds, seed)
+    over, under = _parts(data, bootstrap, fold, folds)
     return Confidence(
         1 / beta if beta > 0 else math.inf,
         data.average(gain),
-        bootstrap(gain, data.weight, seed=seed),
+        bootstrap.interval(gain, data.weight),
         over,
         under,
     )
@@ -139,6 +140,7 @@ def examine_confidence(data: Examined, seed: int = 0) -> Confidence:
 def _temperature_gain(data: Examined, fold: Array, folds: int) -> tuple[float, Array]:
     """The best inverse temperature, and the bits that others' temperatures win in each row."""
     logits = data.logits()
+    before = data.mixed_log_prob() if data.zeros.any() else data.log_prob
     beta, _ = fit_beta(logits, data.codes, data.weight, regularization=_PULL)
     gain = np.empty(len(fold))
     for k in range(folds):
@@ -151,12 +153,12 @@ def _temperature_gain(data: Examined, fold: Array, folds: int) -> tuple[float, A
             start=beta if beta > 0 else 1.0,
         )
         scaled = rows.make(logits[held] * own, data.codes[held])
-        gain[held] = rows.statistics(scaled).log_prob - data.log_prob[held]
+        gain[held] = rows.statistics(scaled).log_prob - before[held]
     return beta, gain / BIT
 
 
 def _parts(
-    data: Examined, fold: Array, folds: int, seed: int
+    data: Examined, bootstrap: Bootstrap, fold: Array, folds: int
 ) -> tuple[ConfidencePart, ConfidencePart]:
     top = np.maximum(data.p_given, data.p_other)
     hit = (data.top == data.codes).astype(np.float64)
@@ -175,7 +177,7 @@ def _parts(
         own = gain * rows
         return ConfidencePart(
             data.average(own),
-            bootstrap(own, data.weight, seed=seed),
+            bootstrap.interval(own, data.weight),
             data.average(rows),
             float(gap),
         )

@@ -9,7 +9,7 @@ import numpy as np
 from crossentropy._errors import InputError
 
 from ._examine import BIT, Examined, examine
-from ._interval import Interval, bootstrap
+from ._interval import Bootstrap, Interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -95,15 +95,17 @@ def confused_pairs(
     if n_pairs < 0:
         raise InputError(f"n_pairs must not be negative, got {n_pairs}")
     data = examine(y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight)
-    return examine_pairs(data, n_pairs, seed)
+    return examine_pairs(data, Bootstrap(len(data.codes), seed), n_pairs)
 
 
-def examine_pairs(data: Examined, n_pairs: int = 10, seed: int = 0) -> list[ConfusedPair]:
+def examine_pairs(data: Examined, bootstrap: Bootstrap, n_pairs: int = 10) -> list[ConfusedPair]:
     """`confused_pairs` after its checks."""
     top = data.top
     priced = [_price(data, pair) for pair in _candidates(data, _CANDIDATES * n_pairs)]
     priced.sort(key=lambda item: -item[0])
-    return [_described(data, pair, bits, top, seed) for bits, pair in priced[:n_pairs] if bits > 0]
+    return [
+        _described(data, pair, bits, top, bootstrap) for bits, pair in priced[:n_pairs] if bits > 0
+    ]
 
 
 def _candidates(data: Examined, number: int) -> list[tuple[int, int]]:
@@ -132,7 +134,7 @@ def _price(data: Examined, pair: tuple[int, int]) -> tuple[float, tuple[int, int
 
 
 def _described(
-    data: Examined, pair: tuple[int, int], bits: float, top: Array, seed: int
+    data: Examined, pair: tuple[int, int], bits: float, top: Array, bootstrap: Bootstrap
 ) -> ConfusedPair:
     a, b = pair
     members, costs = _costs(data, pair)
@@ -144,7 +146,7 @@ def _described(
         data.labels[b],
         pair,
         bits,
-        bootstrap(everywhere, data.weight, seed=seed),
+        bootstrap.interval(everywhere, data.weight),
         float(weight[(codes == a) & (top == b)].sum()),
         float(weight[(codes == b) & (top == a)].sum()),
         float(weight.sum()),

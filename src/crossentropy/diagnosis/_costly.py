@@ -23,7 +23,7 @@ class CostlyRows(NamedTuple):
 
     Attributes
     ----------
-    index : ndarray of shape (k,)
+    row : ndarray of shape (k,)
         Row numbers.
     given, predicted : ndarray of shape (k,)
         The label, and the most probable other one.
@@ -38,7 +38,7 @@ class CostlyRows(NamedTuple):
         Which share of the whole log loss the dearest hundredth of the rows holds.
     """
 
-    index: Array
+    row: Array
     given: Array
     predicted: Array
     p_given: Array
@@ -79,7 +79,7 @@ def costly_rows(
     Examples
     --------
     >>> rows = costly_rows([0, 1], [[0.5, 0.5], [0.75, 0.25]], input="proba")
-    >>> rows.index, rows.bits
+    >>> rows.row, rows.bits
     (array([1, 0]), array([2., 1.]))
     """
     if n_rows < 0:
@@ -97,7 +97,7 @@ def examine_costly(data: Examined, n_rows: int = 20) -> CostlyRows:
     total = data.weight @ bits
     share = float(data.weight[dearest] @ bits[dearest] / total) if total > 0 else 0.0
     return CostlyRows(
-        data.index[which],
+        data.row[which],
         data.labels[data.codes[which]],
         data.labels[data.other[which]],
         data.p_given[which],

@@ -13,8 +13,9 @@ from ._costly import examine_costly
 from ._examine import examine
 from ._findings import Parts, findings
 from ._imbalance import examine_imbalance
+from ._interval import Bootstrap
 from ._noise import check_out_of_sample, estimate_noise
-from ._result import Diagnosis
+from ._result import MEASURES, Diagnosis
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,17 +78,18 @@ def diagnose(
         check_out_of_sample(out_of_sample)
     except InputError as error:
         refused.append(str(error))
+    bootstrap = Bootstrap(len(data.codes), seed)
     parts = Parts(
-        examine_confidence(data, seed),
-        examine_imbalance(data, target_prior, seed),
+        examine_confidence(data, bootstrap, seed),
+        examine_imbalance(data, bootstrap, target_prior, seed),
         None if refused else estimate_noise(data),
-        tuple(examine_pairs(data, n_pairs, seed)),
+        tuple(examine_pairs(data, bootstrap, n_pairs)),
         examine_costly(data, n_rows),
     )
     code = Code(input, named=labels is not None, weighted=sample_weight is not None)
     found = sorted(
-        findings(data, parts, code, seed),
-        key=lambda finding: (finding.measure == "held", -finding.bits),
+        findings(data, parts, code, bootstrap),
+        key=lambda finding: (MEASURES.index(finding.measure), -finding.bits),
     )
     return Diagnosis(
         data.average(data.bits),

@@ -30,7 +30,7 @@ class Examined(NamedTuple):
 
     Attributes
     ----------
-    index
+    row
         (n,) places of these rows among those that were given.
     codes, weight, values, labels
         Columns of the given labels, (n,) float64 weights, (n, C) predictions, (C,) labels.
@@ -48,7 +48,7 @@ class Examined(NamedTuple):
         (n,) logsumexp of logits; zeros for probabilities.
     """
 
-    index: Array
+    row: Array
     codes: Array
     weight: Array
     values: Array
@@ -105,13 +105,30 @@ class Examined(NamedTuple):
             yield which, self.proba(which)
 
     def logits(self) -> Array:
-        """Logits whose softmax are the probabilities, exact zeros floored."""
+        """Logits whose softmax are the probabilities, exact zeros floored.
+
+        Where labels have probability zero, all rows are mixed with the uniform distribution, or
+        the height of the floor would be all that a temperature answers to.
+        """
+        if self.zeros.any():
+            epsilon = self.mixing
+            return np.log((1 - epsilon) * self.proba(slice(None)) + epsilon / self.classes)
         if self.input == "proba":
             return np.log(np.maximum(self.values, SMALLEST))
         if not np.isneginf(self.values).any():
             return self.values
         floor = self.values.max(axis=1, keepdims=True) + LOG_SMALLEST
         return np.where(np.isneginf(self.values), floor, self.values)
+
+    @property
+    def mixing(self) -> float:
+        """Share of the uniform distribution that mends zeros: one row's of n + 1."""
+        return 1 / (len(self.codes) + 1)
+
+    def mixed_log_prob(self) -> Array:
+        """Log probability of each given label after mixing, zeros taken as such."""
+        exact = np.where(self.zeros, -np.inf, self.log_prob) + math.log1p(-self.mixing)
+        return np.logaddexp(exact, math.log(self.mixing / self.classes))
 
 
 def slices(count: int, classes: int) -> Iterator[slice]:
@@ -139,9 +156,9 @@ def examine(
     if not (isinstance(values, np.ndarray) and values.flags.c_contiguous):
         values = np.ascontiguousarray(values)
     weight = np.ones(len(codes)) if data.weight is None else data.weight
-    index = np.flatnonzero(weight)
-    if len(index) < len(codes):
-        codes, values, weight = codes[index], values[index], weight[index]
+    row = np.flatnonzero(weight)
+    if len(row) < len(codes):
+        codes, values, weight = codes[row], values[row], weight[row]
     other, strongest = _strongest_other(values, codes)
     log_prob, lse = _log_prob(values, codes, input)
     p_other = np.exp(strongest - lse) if input == "logits" else strongest.astype(np.float64)
@@ -150,7 +167,7 @@ def examine(
     least = LOG_SMALLEST if input == "proba" else -math.inf
     log_prob = np.where(zeros, LOG_SMALLEST, np.maximum(log_prob, least))
     return Examined(
-        index,
+        row,
         codes,
         weight,
         values,

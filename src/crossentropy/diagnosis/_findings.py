@@ -12,7 +12,7 @@ from ._confusion import ConfusedPair
 from ._costly import CostlyRows, dearest_count
 from ._examine import BIT, Examined
 from ._imbalance import Imbalance
-from ._interval import bootstrap
+from ._interval import Bootstrap
 from ._noise import LabelNoise, relabelling_gain
 from ._result import Finding
 
@@ -39,22 +39,22 @@ class Parts(NamedTuple):
     costly: CostlyRows
 
 
-def findings(data: Examined, parts: Parts, code: Code, seed: int) -> Iterator[Finding]:
+def findings(data: Examined, parts: Parts, code: Code, bootstrap: Bootstrap) -> Iterator[Finding]:
     """Everything that was looked for and has bits to show, sure or not."""
-    yield _confidence(parts.confidence, code)
+    yield _confidence(parts.confidence, code, mixed=parts.costly.zeros > 0)
     if parts.costly.zeros:
-        yield _zeros(data, parts.costly, code, seed)
+        yield _zeros(data, parts.costly, code, bootstrap)
     yield _bias(data, parts.imbalance, code)
     yield _imbalance(parts.imbalance, code)
     if parts.noise is not None and parts.noise.confident_errors:
-        yield _noise(data, parts.noise, code, seed)
+        yield _noise(data, parts.noise, code, bootstrap)
     if data.classes > 2:
         least = _NOTABLE * data.average(data.bits)
         yield from (_pair(p, code) for p in parts.confused[:_PAIRS] if p.bits >= least)
-    yield _costly(data, parts.costly, code, seed)
+    yield _costly(data, parts.costly, code, bootstrap)
 
 
-def _confidence(found: Confidence, code: Code) -> Finding:
+def _confidence(found: Confidence, code: Code, *, mixed: bool) -> Finding:
     over = found.temperature >= 1
     direction = "too sure" if over else "not sure enough"
     return Finding(
@@ -64,28 +64,23 @@ def _confidence(found: Confidence, code: Code) -> Finding:
         found.bits,
         found.interval,
         "won",
-        _HELD_OUT,
+        _HELD_OUT + (" Measured after mixing, for there are zeros." if mixed else ""),
         "Calibrate by temperature scaling; in the next training, label smoothing or earlier "
         "stopping."
         if over
         else "Calibrate by temperature scaling; in the next training, less regularisation.",
-        code.temperature(),
+        code.temperature(mixed=mixed),
     )
 
 
-def _zeros(data: Examined, found: CostlyRows, code: Code, seed: int) -> Finding:
-    epsilon = 1 / (len(data.codes) + 1)
-    mixed = np.logaddexp(
-        np.where(data.zeros, -np.inf, data.log_prob) + np.log1p(-epsilon),
-        np.log(epsilon / data.classes),
-    )
-    gain = (mixed - data.log_prob) / BIT
+def _zeros(data: Examined, found: CostlyRows, code: Code, bootstrap: Bootstrap) -> Finding:
+    gain = (data.mixed_log_prob() - data.log_prob) / BIT
     return Finding(
         "zero_probabilities",
         f"{_rows(found.zeros)} their own label probability zero, which makes the log loss "
         "infinite.",
         data.average(gain),
-        bootstrap(gain, data.weight, seed=seed),
+        bootstrap.interval(gain, data.weight),
         "won",
         "Nothing is fitted; the interval is a paired bootstrap over rows. A zero counts as "
         "float32's smallest normal number, 126 bits, so the bits depend on this floor.",
@@ -132,7 +127,7 @@ def _imbalance(found: Imbalance, code: Code) -> Finding:
     )
 
 
-def _noise(data: Examined, found: LabelNoise, code: Code, seed: int) -> Finding:
+def _noise(data: Examined, found: LabelNoise, code: Code, bootstrap: Bootstrap) -> Finding:
     gain = relabelling_gain(data, found)
     low, high = found.interval
     return Finding(
@@ -140,7 +135,7 @@ def _noise(data: Examined, found: LabelNoise, code: Code, seed: int) -> Finding:
         f"About {found.noise_rate:.2%} of the labels ({low:.2%} to {high:.2%}) look wrong; "
         f"{found.confident_errors} rows are confidently of another class.",
         data.average(gain),
-        bootstrap(gain, data.weight, seed=seed),
+        bootstrap.interval(gain, data.weight),
         "at_most",
         "The probabilities must be out of sample. The intervals cover the choice of rows only: "
         "confident learning cannot tell a wrong label from a hard row, so look at the rows. The "
@@ -169,7 +164,7 @@ def _pair(found: ConfusedPair, code: Code) -> Finding:
     )
 
 
-def _costly(data: Examined, found: CostlyRows, code: Code, seed: int) -> Finding:
+def _costly(data: Examined, found: CostlyRows, code: Code, bootstrap: Bootstrap) -> Finding:
     bits = data.bits
     number = dearest_count(data)
     held = np.zeros(len(bits))
@@ -180,7 +175,7 @@ def _costly(data: Examined, found: CostlyRows, code: Code, seed: int) -> Finding
         f"The {number} dearest of {len(bits)} rows hold {found.share_of_dearest:.1%} of the "
         "log loss.",
         data.average(held),
-        bootstrap(held, data.weight, seed=seed),
+        bootstrap.interval(held, data.weight),
         "held",
         "The interval is a bootstrap over rows. Some rows are the dearest in any data.",
         "Look at them: wrong labels, broken inputs and rare cases gather there.",

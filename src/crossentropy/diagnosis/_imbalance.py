@@ -10,7 +10,7 @@ from crossentropy._errors import InputError
 
 from ._examine import BIT, Examined, examine
 from ._folds import stratified_folds
-from ._interval import Interval, bootstrap
+from ._interval import Bootstrap, Interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -21,7 +21,7 @@ _BETA = 0.9999  # of the effective numbers; the paper's largest
 
 
 class Imbalance(NamedTuple):
-    """What each class costs, and what correcting the prior would win.
+    r"""What each class costs, and what correcting the prior would win.
 
     Arrays have one entry per column; NaN where no row has the class.
 
@@ -34,7 +34,7 @@ class Imbalance(NamedTuple):
     predicted_share : ndarray of shape (C,)
         Mean probability of the class over all rows; the share, where predictions are calibrated.
     effective_number : ndarray of shape (C,)
-        :math:`(1 - \\beta^{n_k}) / (1 - \\beta)` rows, with beta .9999.
+        :math:`(1 - \beta^{n_k}) / (1 - \beta)` rows, with beta .9999.
     bits : ndarray of shape (C,)
         Mean log loss of the rows of the class.
     recall : ndarray of shape (C,)
@@ -121,11 +121,14 @@ def imbalance(
     (array([0.415, 2.   ]), 0.208)
     """
     data = examine(y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight)
-    return examine_imbalance(data, target_prior, seed)
+    return examine_imbalance(data, Bootstrap(len(data.codes), seed), target_prior, seed)
 
 
 def examine_imbalance(
-    data: Examined, target_prior: ArrayLike | None = None, seed: int = 0
+    data: Examined,
+    bootstrap: Bootstrap,
+    target_prior: ArrayLike | None = None,
+    seed: int = 0,
 ) -> Imbalance:
     """`imbalance` after its checks."""
     counts = data.counts
@@ -147,9 +150,9 @@ def examine_imbalance(
         float(share.max() / share[share > 0].min()),
         target,
         float(moved @ target_gain / moved.sum()),
-        bootstrap(target_gain, moved, seed=seed),
+        bootstrap.interval(target_gain, moved),
         data.average(bias_gain),
-        bootstrap(bias_gain, data.weight, seed=seed),
+        bootstrap.interval(bias_gain, data.weight),
     )
 
 

@@ -26,7 +26,7 @@ class SuspiciousRows(NamedTuple):
 
     Attributes
     ----------
-    index : ndarray of shape (k,)
+    row : ndarray of shape (k,)
         Row numbers.
     given : ndarray of shape (k,)
         Their labels.
@@ -36,7 +36,7 @@ class SuspiciousRows(NamedTuple):
         The probabilities of the two.
     """
 
-    index: Array
+    row: Array
     given: Array
     suggested: Array
     p_given: Array
@@ -144,7 +144,7 @@ def label_noise(
     >>> noise.confident_joint
     array([[2., 1.],
            [1., 2.]])
-    >>> noise.suspicious.index
+    >>> noise.suspicious.row
     array([2, 5])
     """
     check_out_of_sample(out_of_sample)
@@ -199,7 +199,7 @@ def listed(data: Examined, which: Array) -> SuspiciousRows:
     """What there is to say about some rows."""
     labels, p_given = data.labels, data.p_given
     return SuspiciousRows(
-        data.index[which],
+        data.row[which],
         labels[data.codes[which]],
         labels[data.other[which]],
         p_given[which],
@@ -209,7 +209,7 @@ def listed(data: Examined, which: Array) -> SuspiciousRows:
 
 def relabelling_gain(data: Examined, noise: LabelNoise) -> Array:
     """Bits that each row's log loss falls by if suspicious rows get their suggested labels."""
-    place = np.searchsorted(data.index, noise.suspicious.index)
+    place = np.searchsorted(data.row, noise.suspicious.row)
     gain = np.zeros(len(data.codes))
     gain[place] = np.log(np.maximum(data.p_other[place], 1e-300)) - data.log_prob[place]
     return gain / BIT

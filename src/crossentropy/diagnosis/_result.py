@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
@@ -25,6 +25,8 @@ Kind: TypeAlias = Literal[
     "confused_pair",
     "costly_rows",
 ]
+Measure: TypeAlias = Literal["won", "at_most", "held"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Finding:
     what: str
     bits: float
     interval: Interval
-    measure: Literal["won", "at_most", "held"]
+    measure: Measure
     how_sure: str
     remedy: str
     code: str
@@ -79,7 +81,8 @@ class Diagnosis:
     bits : float
         The log loss in bits per row, exact zeros floored.
     findings : tuple of Finding
-        What the data are sure of: first what remedies win, then what rows hold; each by bits.
+        What the data are sure of: first what is "won", then "at_most", then "held"; each by
+        bits, the most first.
     unconfirmed : tuple of Finding
         What was looked for and may be nothing: the interval reaches zero.
     refused : tuple of str
