@@ -10,7 +10,7 @@ import numpy as np
 from crossentropy import rows
 from crossentropy._fit import fit_beta
 
-from ._examine import BIT, SMALLEST, Examined, examine
+from ._examine import BIT, SMALLEST, Examined, examine, ratio
 from ._folds import stratified_folds
 from ._interval import Bootstrap, Interval
 
@@ -193,12 +193,14 @@ def _shifts(
 
     def outside(values: Array) -> Array:
         by_fold = np.bincount(cell, weights=values, minlength=folds * _BINS).reshape(folds, _BINS)
-        return np.maximum(by_fold.sum(axis=0) - by_fold, 0.0)
+        others: Array = by_fold.sum(axis=0) - by_fold
+        return others.clip(min=0.0)
 
     mass = outside(weight)
-    claimed = np.divide(outside(weight * chance), mass, out=np.full_like(mass, 0.5), where=mass > 0)
+    claimed = ratio(outside(weight * chance), mass, empty=0.5)
     claimed = np.clip(claimed, SMALLEST, 1 - 1e-16)
     accuracy = (outside(weight * hit) + claimed) / (mass + 1)  # one row that is as it claims
     accuracy = np.clip(accuracy, SMALLEST, 1 - 1e-16)
     shift = np.log(accuracy / claimed) - np.log((1 - accuracy) / (1 - claimed))
-    return shift.ravel()[cell]
+    of_row: Array = shift.ravel()[cell]
+    return of_row

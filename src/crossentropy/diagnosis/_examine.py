@@ -131,6 +131,13 @@ class Examined(NamedTuple):
         return np.logaddexp(exact, math.log(self.mixing / self.classes))
 
 
+def ratio(part: Array, whole: Array, *, empty: float) -> Array:
+    """Quotient of the two, and `empty` where the whole is zero."""
+    out = np.full(np.broadcast_shapes(part.shape, whole.shape), empty)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
+
+
 def slices(count: int, classes: int) -> Iterator[slice]:
     """Cut rows into blocks."""
     step = max(1, _BLOCK // classes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossentropy._errors import InputError
 
-from ._examine import BIT, Examined, examine
+from ._examine import BIT, SMALLEST, Examined, examine, ratio
 from ._folds import stratified_folds
 from ._interval import Bootstrap, Interval
 
@@ -134,12 +134,12 @@ def examine_imbalance(
     counts = data.counts
     share = counts / counts.sum()
     target = _target(target_prior, data)
-    ratio = np.divide(target, share, out=np.zeros_like(share), where=share > 0)
+    moved = ratio(target, share, empty=0.0)
     fold, folds = stratified_folds(data.codes, seed)
     predicted = _predicted_mass(data, fold, folds)
     bias = _biases(data, predicted, fold, folds)
-    target_gain, bias_gain = _gains(data, ratio, bias, fold)
-    moved = data.weight * ratio[data.codes]
+    target_gain, bias_gain = _gains(data, moved, bias, fold)
+    there = data.weight * moved[data.codes]
     return Imbalance(
         counts,
         share,
@@ -149,8 +149,8 @@ def examine_imbalance(
         _by_class(data, (data.top == data.codes).astype(float)),
         float(share.max() / share[share > 0].min()),
         target,
-        float(moved @ target_gain / moved.sum()),
-        bootstrap.interval(target_gain, moved),
+        float(there @ target_gain / there.sum()),
+        bootstrap.interval(target_gain, there),
         data.average(bias_gain),
         bootstrap.interval(bias_gain, data.weight),
     )
@@ -159,7 +159,8 @@ def examine_imbalance(
 def _target(prior: ArrayLike | None, data: Examined) -> Array:
     present = data.counts > 0
     if prior is None:
-        return present / present.sum()
+        even: Array = present / present.sum()
+        return even
     target = np.asarray(prior, dtype=np.float64)
     if target.shape != present.shape:
         raise InputError(f"target_prior must have shape {present.shape}, got {target.shape}")
@@ -176,7 +177,7 @@ def _target(prior: ArrayLike | None, data: Examined) -> Array:
 
 def _by_class(data: Examined, values: Array) -> Array:
     total = np.bincount(data.codes, weights=data.weight * values, minlength=data.classes)
-    return np.divide(total, data.counts, out=np.full(data.classes, np.nan), where=data.counts > 0)
+    return ratio(total, data.counts, empty=np.nan)
 
 
 def _predicted_mass(data: Examined, fold: Array, folds: int) -> Array:
@@ -198,22 +199,21 @@ def _biases(data: Examined, predicted: Array, fold: Array, folds: int) -> Array:
     seen = np.bincount(cell, weights=data.weight, minlength=folds * data.classes)
     seen = seen.reshape(folds, data.classes)
     seen, claimed = seen.sum(axis=0) - seen, predicted.sum(axis=0) - predicted
-    claimed = np.maximum(claimed, 1e-300)
-    total = np.maximum(claimed.sum(axis=1, keepdims=True), 1e-300)
-    one = data.weight.mean()
-    return np.maximum(seen + one * claimed / total, 0.0) / (claimed * (1 + one / total))
+    one = data.weight.mean() * ratio(claimed, claimed.sum(axis=1, keepdims=True), empty=0.0)
+    # what is never predicted cannot be multiplied into being
+    return np.where(claimed > SMALLEST, ratio(seen + one, claimed + one, empty=1.0), 1.0)
 
 
-def _gains(data: Examined, ratio: Array, bias: Array, fold: Array) -> tuple[Array, Array]:
+def _gains(data: Examined, moved: Array, bias: Array, fold: Array) -> tuple[Array, Array]:
     """Bits that the correction of the prior, and that of the bias, win in each row."""
-    factors = np.vstack([ratio, bias])
+    factors = np.vstack([moved, bias])
     mass = np.empty((2, len(fold)))
     for which, proba in data.blocks():
         products = factors @ proba.T
         mass[0, which] = products[0]
         mass[1, which] = products[1 + fold[which], np.arange(len(proba))]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        target = np.log(ratio[data.codes]) - np.log(mass[0])
-    # a class without a share in the target has no say there
-    target[ratio[data.codes] == 0] = 0.0
-    return target / BIT, (np.log(bias[fold, data.codes]) - np.log(mass[1])) / BIT
+    own = np.stack([moved[data.codes], bias[fold, data.codes]])
+    # a label of probability zero keeps it; one without a share in the target has no say there
+    counts = (own > 0) & (mass > 0) & ~data.zeros
+    gain = np.log(np.where(counts, own, 1.0)) - np.log(np.where(counts, mass, 1.0))
+    return gain[0] / BIT, gain[1] / BIT

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossentropy._errors import InputError
 
-from ._examine import BIT, Examined, examine, slices
+from ._examine import BIT, Examined, examine, ratio, slices
 from ._interval import Interval, wilson
 
 if TYPE_CHECKING:
@@ -173,13 +173,15 @@ def estimate_noise(
     thresholds = _thresholds(data)
     sure = _confident_class(data, thresholds)
     counted = sure >= 0
-    confident = np.zeros((data.classes, data.classes))
-    np.add.at(confident, (data.codes[counted], sure[counted]), data.weight[counted])
+    confident = np.bincount(
+        data.codes[counted] * data.classes + sure[counted],
+        weights=data.weight[counted],
+        minlength=data.classes**2,
+    ).reshape(data.classes, data.classes)
     joint = _scaled(confident, data.counts)
     prior = joint.sum(axis=0)
     errors = int((counted & (sure != data.codes)).sum())
-    order, found = _ranked(data, joint, rank)
-    number = (found if rank == "noise_rate" else errors) if n_rows is None else n_rows
+    suspicion, found = _suspicion(data, joint, rank, errors)
     rate = max(0.0, 1 - float(np.trace(joint)))
     return LabelNoise(
         thresholds,
@@ -191,11 +193,11 @@ def estimate_noise(
         rate,
         _interval(confident, data, counted),
         errors,
-        listed(data, order[:number]),
+        _listed(data, _lowest(suspicion, found if n_rows is None else n_rows)),
     )
 
 
-def listed(data: Examined, which: Array) -> SuspiciousRows:
+def _listed(data: Examined, which: Array) -> SuspiciousRows:
     """What there is to say about some rows."""
     labels, p_given = data.labels, data.p_given
     return SuspiciousRows(
@@ -218,7 +220,7 @@ def relabelling_gain(data: Examined, noise: LabelNoise) -> Array:
 def _thresholds(data: Examined) -> Array:
     """Mean probability of each class over the rows labelled so."""
     total = np.bincount(data.codes, weights=data.weight * data.p_given, minlength=data.classes)
-    return np.divide(total, data.counts, out=np.full(data.classes, np.inf), where=data.counts > 0)
+    return ratio(total, data.counts, empty=np.inf)
 
 
 def _confident_class(data: Examined, thresholds: Array) -> Array:
@@ -232,7 +234,7 @@ def _confident_class(data: Examined, thresholds: Array) -> Array:
     highest = np.maximum(data.p_given, data.p_other)
     sure = np.where(highest >= least[top], top, -1)
     unsure = np.flatnonzero(sure < 0)
-    # a threshold above every row's best cannot be met, nor the lowest one by a weaker row
+    # a row below the lowest threshold is below all
     unsure = unsure[highest[unsure] >= least.min()]
     for which in slices(len(unsure), data.classes):
         part = unsure[which]
@@ -251,46 +253,53 @@ def _scaled(confident: Array, counts: Array) -> Array:
     filled = confident.copy()
     empty = confident.sum(axis=1) == 0
     filled[empty, empty] = counts[empty]
-    return filled * (counts / np.maximum(filled.sum(axis=1), 1e-300))[:, None] / counts.sum()
+    scaled: Array = filled * ratio(counts, filled.sum(axis=1), empty=0.0)[:, None]
+    return scaled / scaled.sum()
 
 
 def _rows_to_one(matrix: Array) -> Array:
     """Conditional probabilities by row; a row without mass keeps its class."""
     total = matrix.sum(axis=1, keepdims=True)
-    out = np.eye(len(matrix))
-    return np.divide(matrix, total, out=out, where=total > 0)
+    return np.where(total > 0, ratio(matrix, total, empty=0.0), np.eye(len(matrix)))
 
 
 def _interval(confident: Array, data: Examined, counted: Array) -> Interval:
     """Wilson's interval with as many rows as give the stratified estimate's variance."""
     per_class = confident.sum(axis=1)
-    wrong = 1 - np.divide(
-        np.diag(confident), per_class, out=np.ones(len(per_class)), where=per_class > 0
-    )
+    wrong = 1 - ratio(np.diag(confident), per_class, empty=1.0)
     share = data.counts / data.counts.sum()
     rate = float(share @ wrong)
     rows = np.bincount(
         data.codes[counted], weights=data.weight[counted] ** 2, minlength=data.classes
     )
     # of each class Kish's effective number of confident rows, (Σw)² / Σw²
-    effective = np.divide(per_class**2, rows, out=np.ones_like(rows), where=rows > 0)
+    effective = ratio(per_class**2, rows, empty=1.0)
     variance = float((share**2 * wrong * (1 - wrong) / effective).sum())
     if variance == 0:
         return wilson(rate, float(effective[per_class > 0].sum()))
     return wilson(rate, rate * (1 - rate) / variance)
 
 
-def _ranked(data: Examined, joint: Array, rank: Ranking) -> tuple[Array, int]:
-    """Rows from the most suspicious on, and how many pruning by noise rate finds."""
-    p_given = data.p_given
+def _suspicion(data: Examined, joint: Array, rank: Ranking, errors: int) -> tuple[Array, int]:
+    """A number for each row, the lower the more suspicious, and how many rows to list."""
     if rank == "self_confidence":
-        return np.argsort(p_given, kind="stable"), 0
-    order = np.argsort(p_given - data.p_other, kind="stable")
+        return data.p_given, errors
+    margin = data.p_given - data.p_other
     if rank == "normalized_margin":
-        return order, 0
+        return margin, errors
     flagged = _pruned_by_noise_rate(data, joint)
-    first = flagged[order]
-    return np.concatenate([order[first], order[~first]]), int(first.sum())
+    # margins lie in [-1, 1], so what was found comes first
+    return margin - 2 * flagged, int(flagged.sum())
+
+
+def _lowest(values: Array, number: int) -> Array:
+    """Places of the lowest values, in their order; of equal ones the first places."""
+    number = min(number, len(values))
+    if number == 0:
+        return np.empty(0, dtype=np.int64)
+    near = np.flatnonzero(values <= np.partition(values, number - 1)[number - 1])
+    lowest: Array = near[np.argsort(values[near], kind="stable")][:number]
+    return lowest
 
 
 def _pruned_by_noise_rate(data: Examined, joint: Array) -> Array:
