@@ -138,8 +138,8 @@ def _noise(data: Examined, found: LabelNoise, code: Code, bootstrap: Bootstrap) 
         bootstrap.interval(gain, data.weight),
         "at_most",
         "The probabilities must be out of sample. The intervals cover the choice of rows only: "
-        "confident learning cannot tell a wrong label from a hard row, so look at the rows. The "
-        "bits are what the suggested labels would win if each were right.",
+        "confident learning cannot tell a wrong label from a hard row, so clean labels of hard "
+        "rows look like this, too. The bits are what the suggested labels win if each is right.",
         "Look at the suspicious rows, mend their labels, and train again; or train with a loss "
         "that withstands noise (crossentropy.losses).",
         code.relabelling(),

@@ -253,8 +253,8 @@ def _scaled(confident: Array, counts: Array) -> Array:
     filled = confident.copy()
     empty = confident.sum(axis=1) == 0
     filled[empty, empty] = counts[empty]
-    scaled: Array = filled * ratio(counts, filled.sum(axis=1), empty=0.0)[:, None]
-    return scaled / scaled.sum()
+    joint: Array = filled * ratio(counts, filled.sum(axis=1), empty=0.0)[:, None] / counts.sum()
+    return joint
 
 
 def _rows_to_one(matrix: Array) -> Array:
