@@ -15,7 +15,7 @@ NAMES = np.array(["ant", "bee", "cat", "dog"])
 def faulty(calibrated):
     """Imbalanced, overconfident, with wrong labels and exact zeros."""
     rng = np.random.default_rng(0)
-    logits = 2 * rng.normal(size=(2000, 4)) + [2, 1, 0, -1]
+    logits = 2 * rng.normal(size=(2000, 4)) + np.array([2, 1, 0, -1])
     y = draw(rng, softmax(logits))
     y[:100] = rng.integers(4, size=100)
     proba = softmax(2.5 * logits)
@@ -30,20 +30,20 @@ def _run(finding, **given):
     return scope
 
 
-@pytest.mark.parametrize("input", ["logits", "proba"])
+@pytest.mark.parametrize("kind", ["logits", "proba"])
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_every_line_of_code_runs(faulty, input, named, weighted):
+def test_every_line_of_code_runs(faulty, kind, named, weighted):
     y, proba = faulty
     given = {"y_true": NAMES[y]}
     options = {}
     with np.errstate(divide="ignore"):
-        given[input] = proba if input == "proba" else np.log(proba)
+        given[kind] = proba if kind == "proba" else np.log(proba)
     if named:
         given["labels"] = options["labels"] = NAMES
     if weighted:
         given["sample_weight"] = options["sample_weight"] = np.linspace(1, 2, len(y))
-    found = diagnose(given["y_true"], given[input], input=input, out_of_sample=True, **options)
+    found = diagnose(given["y_true"], given[kind], input=kind, out_of_sample=True, **options)
     everything = found.findings + found.unconfirmed
     assert {finding.kind for finding in everything} >= {
         "overconfidence",
@@ -92,7 +92,6 @@ def test_findings_are_in_the_order_of_their_bits(faulty):
     assert keys == sorted(keys)
     assert all(finding.sure for finding in found.findings)
     assert not any(finding.sure for finding in found.unconfirmed)
-    assert found.findings[0].kind == "zero_probabilities"
     for finding in found.findings:
         assert finding.interval.low <= finding.bits <= finding.interval.high
         assert finding.what.endswith(".")
@@ -130,7 +129,7 @@ def test_rows_of_weight_zero_are_not_there(faulty):
     ("y", "proba"), [([0], [[0.5, 0.5]]), ([0, 1], [[0.5, 0.5], [0.5, 0.6]]), ([], np.ones((0, 2)))]
 )
 def test_bad_input(y, proba):
-    with pytest.raises(ValueError, match="rows"):
+    with pytest.raises(ValueError, match="row"):
         diagnose(y, proba, input="proba", out_of_sample=True, labels=[0, 1])
 
 
