@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from collections.abc import Iterator
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossentropy.diagnosis import diagnose, label_noise
+from crossentropy.diagnosis import label_noise
 
 from ._cases import size
 from ._effort import Effort
-from ._harness import Run, interleaved
+from ._harness import interleaved
 from ._tables import Figure, Table, at_least
 
 if TYPE_CHECKING:
@@ -53,44 +52,28 @@ def _times(peer: Any, effort: Effort) -> Table:
     shapes = _QUICK if effort.quick else _SHAPES
     return Table(
         "Label noise from probabilities",
+        ["N × C", "cleanlab / ours"],
         [
-            "N × C",
-            "cleanlab, same ranking / ours",
-            "cleanlab, its default / ours",
-            "diagnose / ours",
-        ],
-        [
-            (f"{size(shape)} {np.dtype(dtype).name}", _ratios(shape, dtype, peer, effort))
+            (f"{size(shape)} {np.dtype(dtype).name}", [_ratio(shape, dtype, peer, effort)])
             for shape, dtype in shapes
         ],
-        "Above 1: as many times longer than `label_noise`. cleanlab's find_label_issues in one "
-        "process, by lowest normalised margin and by noise rate; `diagnose` looks for all else, "
-        "too.",
+        "Above 1: as many times longer than `label_noise` takes cleanlab's find_label_issues, by "
+        "its default filter and in one process.",
     )
 
 
-def _ratios(shape: tuple[int, int], dtype: type, peer: Any, effort: Effort) -> list[Figure]:
-    labels, proba = _made_up(shape, dtype)
-    options = {"input": "proba", "out_of_sample": True, "labels": np.arange(shape[1])}
-    runs: dict[str, Run] = {
-        "ours": functools.partial(label_noise, labels, proba, **options),  # type: ignore[arg-type]
-        "diagnose": functools.partial(diagnose, labels, proba, **options),  # type: ignore[arg-type]
-    }
-    for name in _FILTERS[0], _FILTERS[2]:
-        if peer is not None:
-            runs[name] = functools.partial(peer, labels, proba, filter_by=name, n_jobs=1)
-    median = interleaved(runs, effort._replace(least=3))
-    return [
-        _ratio(median, _FILTERS[0], at_least(1)),
-        _ratio(median, _FILTERS[2], at_least(1)),
-        _ratio(median, "diagnose", None),
-    ]
-
-
-def _ratio(median: dict[str, float], name: str, target: Any) -> Figure:
-    if name not in median:
+def _ratio(shape: tuple[int, int], dtype: type, peer: Any, effort: Effort) -> Figure:
+    if peer is None:
         return Figure(None, note="not installed")
-    return Figure(median[name] / median["ours"], target)
+    labels, proba = _made_up(shape, dtype)
+    median = interleaved(
+        {
+            "ours": lambda: label_noise(labels, proba, input="proba", out_of_sample=True),
+            "cleanlab": lambda: peer(labels, proba, n_jobs=1),
+        },
+        effort._replace(least=3),
+    )
+    return Figure(median["cleanlab"] / median["ours"], at_least(1))
 
 
 def _found(peer: Any) -> Table:

@@ -169,8 +169,8 @@ def _target(prior: ArrayLike | None, data: Examined) -> Array:
     unseen = (target > 0) & ~present
     if unseen.any():
         raise InputError(
-            f"target_prior gives {str(data.labels[unseen.argmax()])!r} a share, but no row has this "
-            "label; nothing can be said about it"
+            f"target_prior gives {str(data.labels[unseen.argmax()])!r} a share, but no row has "
+            "this label; nothing can be said about it"
         )
     return target
 
