@@ -161,10 +161,18 @@ def test_verified_errors_of_real_labels():
     assert np.isin(wrong, noise.suspicious.row).sum() >= 50
 
 
-def test_the_confident_joint_is_cleanlabs(calibrated):
-    count = pytest.importorskip("cleanlab.count")
-    y, logits = calibrated(2, n=2000, classes=6, scale=3.0)
-    theirs = count.compute_confident_joint(y, softmax(logits), calibrate=False)
-    ours = noise_of(y, softmax(logits)).confident_joint
-    # where several classes are above their thresholds, theirs takes the best of all classes
-    assert np.abs(ours - theirs).sum() <= 0.01 * theirs.sum()
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_the_confident_joint_is_the_papers_literally(calibrated, scale):
+    y, logits = calibrated(2, n=1500, classes=6, scale=scale)
+    proba = softmax(logits)
+    threshold = [proba[y == k, k].mean() for k in range(6)]
+    expected = np.zeros((6, 6))
+    for given, p in zip(y, proba, strict=True):
+        confident = [k for k in range(6) if p[k] >= threshold[k]]
+        if confident:
+            expected[given, max(confident, key=lambda k: p[k])] += 1
+    noise = noise_of(y, proba)
+    np.testing.assert_array_equal(noise.confident_joint, expected)
+    off = expected.sum() - np.trace(expected)
+    assert noise.confident_errors == len(noise.suspicious.row) == off
+    np.testing.assert_allclose(noise.joint.sum(axis=1), np.bincount(y) / len(y))
