@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from crossentropy._errors import InputError
 
-from ._examine import Examined, examine
+from ._examine import Examined, examine, lowest
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -91,9 +89,8 @@ def costly_rows(
 def examine_costly(data: Examined, n_rows: int = 20) -> CostlyRows:
     """`costly_rows` after its checks."""
     bits = data.bits
-    order = np.argsort(-bits, kind="stable")
-    which = order[:n_rows]
-    dearest = order[: dearest_count(data)]
+    which = lowest(-bits, n_rows)
+    dearest = dearest_hundredth(data)
     total = data.weight @ bits
     share = float(data.weight[dearest] @ bits[dearest] / total) if total > 0 else 0.0
     return CostlyRows(
@@ -108,6 +105,6 @@ def examine_costly(data: Examined, n_rows: int = 20) -> CostlyRows:
     )
 
 
-def dearest_count(data: Examined) -> int:
-    """How many rows a hundredth of them are."""
-    return max(1, round(_DEAREST * len(data.codes)))
+def dearest_hundredth(data: Examined) -> Array:
+    """Places of the hundredth of the rows that cost most, at least one."""
+    return lowest(data.log_prob, max(1, round(_DEAREST * len(data.codes))))

@@ -138,6 +138,16 @@ def ratio(part: Array, whole: Array, *, empty: float) -> Array:
     return out
 
 
+def lowest(values: Array, number: int) -> Array:
+    """Places of the lowest values, in their order; of equal ones the first places."""
+    number = min(number, len(values))
+    if number == 0:
+        return np.empty(0, dtype=np.int64)
+    near = np.flatnonzero(values <= np.partition(values, number - 1)[number - 1])
+    lowest: Array = near[np.argsort(values[near], kind="stable")][:number]
+    return lowest
+
+
 def slices(count: int, classes: int) -> Iterator[slice]:
     """Cut rows into blocks."""
     step = max(1, _BLOCK // classes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._confidence import Confidence
 from ._confusion import ConfusedPair
-from ._costly import CostlyRows, dearest_count
+from ._costly import CostlyRows, dearest_hundredth
 from ._examine import BIT, Examined
 from ._imbalance import Imbalance
 from ._interval import Bootstrap
@@ -166,13 +166,12 @@ def _pair(found: ConfusedPair, code: Code) -> Finding:
 
 def _costly(data: Examined, found: CostlyRows, code: Code, bootstrap: Bootstrap) -> Finding:
     bits = data.bits
-    number = dearest_count(data)
     held = np.zeros(len(bits))
-    dearest = np.argsort(-bits, kind="stable")[:number]
+    dearest = dearest_hundredth(data)
     held[dearest] = bits[dearest]
     return Finding(
         "costly_rows",
-        f"The {number} dearest of {len(bits)} rows hold {found.share_of_dearest:.1%} of the "
+        f"The {len(dearest)} dearest of {len(bits)} rows hold {found.share_of_dearest:.1%} of the "
         "log loss.",
         data.average(held),
         bootstrap.interval(held, data.weight),

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossentropy._errors import InputError
 
-from ._examine import BIT, Examined, examine, ratio, slices
+from ._examine import BIT, Examined, examine, lowest, ratio, slices
 from ._interval import Interval, wilson
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def estimate_noise(
         rate,
         _interval(confident, data, counted),
         errors,
-        _listed(data, _lowest(suspicion, found if n_rows is None else n_rows)),
+        _listed(data, lowest(suspicion, found if n_rows is None else n_rows)),
     )
 
 
@@ -290,16 +290,6 @@ def _suspicion(data: Examined, joint: Array, rank: Ranking, errors: int) -> tupl
     flagged = _pruned_by_noise_rate(data, joint)
     # margins lie in [-1, 1], so what was found comes first
     return margin - 2 * flagged, int(flagged.sum())
-
-
-def _lowest(values: Array, number: int) -> Array:
-    """Places of the lowest values, in their order; of equal ones the first places."""
-    number = min(number, len(values))
-    if number == 0:
-        return np.empty(0, dtype=np.int64)
-    near = np.flatnonzero(values <= np.partition(values, number - 1)[number - 1])
-    lowest: Array = near[np.argsort(values[near], kind="stable")][:number]
-    return lowest
 
 
 def _pruned_by_noise_rate(data: Examined, joint: Array) -> Array:
