@@ -14,13 +14,14 @@ from . import losses
 from ._config import __version__, show_config
 
 if TYPE_CHECKING:
-    from . import calibration, scores, torch
+    from . import calibration, diagnosis, scores, torch
     from ._compare import compare
 
 __all__ = [
     "__version__",
     "calibration",
     "compare",
+    "diagnosis",
     "losses",
     "scores",
     "show_config",

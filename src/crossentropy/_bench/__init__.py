@@ -28,6 +28,7 @@ _MODULES = {
     "scores": "_scores",
     "evaluation": "_evaluation",
     "calibration": "_calibration",
+    "diagnosis": "_diagnosis",
 }
 SECTIONS = tuple(_MODULES)
 
