@@ -32,9 +32,10 @@ class _Block(NamedTuple):
     codes: Array
     values: Array
     weight: Array | None
+    beside: Any = None  # of a table's column or an array, for callers that want one more
 
 
-class _Stream(NamedTuple):
+class PredictionStream(NamedTuple):
     """What is to be scored: where it comes from, its columns' labels, and how to read it."""
 
     name: str
@@ -42,6 +43,7 @@ class _Stream(NamedTuple):
     columns: list[str]
     rows: int | None
     blocks: Iterator[_Block]
+    proba: bool
 
 
 def evaluate(
@@ -106,10 +108,7 @@ def evaluate(
     """
     if input not in ("logits", "proba"):
         raise InputError(f'input must be "logits" or "proba", got {input!r}')
-    suffix = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
-    openers: dict[str, Any] = {".npy": _open_npy, ".npz": _open_npz}
-    opener = openers.get(suffix, _open_table)
-    stream: _Stream = opener(source, input, target, predictions, sample_weight, labels)
+    stream = open_predictions(source, input, target, predictions, sample_weight, labels)
     evaluation = Evaluation(
         len(stream.labels),
         input=input,
@@ -121,8 +120,8 @@ def evaluate(
     first = 0
     with progress_bar(f"evaluating {stream.name}", shown=progress) as moved:
         for block in ahead(stream.blocks):
-            with _Located(stream, first):
-                evaluation.update(*block)
+            with Located(stream, first, block.values):
+                evaluation.update(block.codes, block.values, block.weight)
             first += len(block.codes)
             moved(first, stream.rows)
     if first == 0:
@@ -130,20 +129,55 @@ def evaluate(
     return evaluation
 
 
-class _Located:
-    """Says of an error in a row which one of the whole source it is."""
+def open_predictions(
+    source: Any,
+    input: Input,
+    target: Any,
+    predictions: Any = None,
+    sample_weight: Any = None,
+    labels: Sequence[Any] | None = None,
+    beside: str | None = None,
+) -> PredictionStream:
+    """Open predictions to be read block by block; arguments as for `evaluate`.
 
-    def __init__(self, stream: _Stream, first: int) -> None:
-        self._stream, self._first = stream, first
+    `beside` names one more column or array, for each block's `beside`.
+    """
+    suffix = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
+    openers: dict[str, Any] = {".npy": _open_npy, ".npz": _open_npz}
+    opener = openers.get(suffix, _open_table)
+    stream: PredictionStream = opener(
+        source, input, target, predictions, sample_weight, labels, beside
+    )
+    return stream
+
+
+class Located:
+    """Says of an error in a row which one of the whole source it is, and in which column."""
+
+    def __init__(self, stream: PredictionStream, first: int, values: Array) -> None:
+        self._stream, self._first, self._values = stream, first, values
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, RowError):
             raise InputError(
-                f"{self._stream.name!r}: row {self._first + error.row + 1} is {error.shown}: "
-                f"{error.rule}"
+                f"{self._stream.name!r}: row {self._first + error.row + 1}"
+                f"{self._column(error.row)} is {error.shown}: {error.rule}"
             ) from None
+
+    def _column(self, row: int) -> str:
+        """The first column whose number could not stand in any row, or all of them."""
+        columns = self._stream.columns
+        if row >= len(self._values):
+            return ""
+        values = np.asarray(self._values[row], dtype=np.float64)
+        bad = np.isnan(values) | (values == np.inf)
+        if self._stream.proba:
+            bad |= values < 0
+        if bad.any():
+            return f", column {columns[int(bad.argmax())]!r},"
+        return f", columns {columns[0]!r} to {columns[-1]!r},"
 
 
 # Tables
@@ -156,7 +190,8 @@ def _open_table(
     predictions: str | Sequence[str] | None,
     sample_weight: Any,
     labels: Sequence[Any] | None,
-) -> _Stream:
+    beside: str | None,
+) -> PredictionStream:
     table = open_batches(source)
     for option, value in (("target", target), ("sample_weight", sample_weight)):
         if value is not None and not isinstance(value, str):
@@ -164,7 +199,7 @@ def _open_table(
                 f"{option} names a column of {table.name!r}, got {type(value).__name__}"
             )
     columns = _prediction_columns(table, input, predictions)
-    given = [target, *columns, *([] if sample_weight is None else [sample_weight])]
+    given = [target, *columns, *(n for n in (sample_weight, beside) if n is not None)]
     for name in given:
         if table.names.count(name) > 1:
             raise InputError(f"{table.name!r} has two columns named {name!r}; rename one of them")
@@ -182,18 +217,21 @@ def _open_table(
     if len(set(texts)) < len(texts):
         raise InputError("labels names a class twice; every column needs a label of its own")
 
+    more = [] if beside is None else [beside]
+
     def blocks() -> Iterator[_Block]:
         first = 0
-        for batch in table.read(given, max(1, BLOCK // len(columns)), [target]):
+        for batch in table.read(given, max(1, BLOCK // len(columns)), [target, *more]):
             column = functools.partial(_numbers, table.name, batch, first)
             yield _Block(
                 _codes(table.name, batch, target, texts, first),
                 _planes([column(name) for name in columns]),
                 None if sample_weight is None else column(sample_weight),
+                None if beside is None else batch.column(beside).to_numpy(zero_copy_only=False),
             )
             first += batch.num_rows
 
-    return _Stream(table.name, texts, columns, table.count, blocks())
+    return PredictionStream(table.name, texts, columns, table.count, blocks(), input == "proba")
 
 
 def _prediction_columns(
@@ -282,16 +320,18 @@ def _open_npz(
     predictions: Any,
     sample_weight: Any,
     labels: Sequence[Any] | None,
-) -> _Stream:
+    beside: str | None,
+) -> PredictionStream:
     default = "logits" if input == "logits" else "proba"
-    names = (target, default if predictions is None else predictions, sample_weight)
-    for option, name in zip(("target", "predictions", "sample_weight"), names, strict=True):
+    names = (target, default if predictions is None else predictions, sample_weight, beside)
+    options = ("target", "predictions", "sample_weight", "beside")
+    for option, name in zip(options, names, strict=True):
         if name is not None and not isinstance(name, str):
             raise InputError(f"{option} names an array of the NPZ file, got {type(name).__name__}")
-    codes, values, weight = (None if name is None else ArrayFile(source, name) for name in names)
+    codes, values, weight, more = (n if n is None else ArrayFile(source, n) for n in names)
     assert codes is not None
     assert values is not None
-    return _arrays(values, codes, weight, labels)
+    return _arrays(values, codes, weight, labels, input, more)
 
 
 def _open_npy(
@@ -301,7 +341,10 @@ def _open_npy(
     predictions: Any,
     sample_weight: Any,
     labels: Sequence[Any] | None,
-) -> _Stream:
+    beside: str | None,
+) -> PredictionStream:
+    if beside is not None:
+        raise InputError("an NPY file is one array, with nothing beside it")
     if predictions is not None:
         raise InputError("an NPY file is one array, so predictions= has nothing to name")
 
@@ -315,18 +358,29 @@ def _open_npy(
         return None if given is None else np.asarray(given)
 
     return _arrays(
-        ArrayFile(source), opened(target, "target"), opened(sample_weight, "sample_weight"), labels
+        ArrayFile(source),
+        opened(target, "target"),
+        opened(sample_weight, "sample_weight"),
+        labels,
+        input,
     )
 
 
-def _arrays(values: ArrayFile, y_true: Any, weight: Any, labels: Sequence[Any] | None) -> _Stream:
+def _arrays(
+    values: ArrayFile,
+    y_true: Any,
+    weight: Any,
+    labels: Sequence[Any] | None,
+    input: Input,
+    beside: Any = None,
+) -> PredictionStream:
     if len(values.shape) != 2 or values.dtype.kind not in "fiu":
         raise InputError(
             f"{values.name!r} has shape {values.shape} and type {values.dtype}; wanted numbers "
             "of shape (rows, classes)"
         )
     count, classes = values.shape
-    for option, given in (("target", y_true), ("sample_weight", weight)):
+    for option, given in (("target", y_true), ("sample_weight", weight), ("beside", beside)):
         if given is not None and given.shape != (count,):
             raise InputError(f"{option} has shape {given.shape}, wanted ({count},)")
     if labels is not None and len(labels) != classes:
@@ -335,11 +389,12 @@ def _arrays(values: ArrayFile, y_true: Any, weight: Any, labels: Sequence[Any] |
     size = max(1, BLOCK // max(1, classes))
 
     def blocks() -> Iterator[_Block]:
-        parts = (_cut(given, size) for given in (y_true, values, weight))
-        for own, block, part in zip(*parts, strict=False):
-            yield _Block(own if labels is None else encode(own, np.asarray(labels))[0], block, part)
+        parts = (_cut(given, size) for given in (y_true, values, weight, beside))
+        for own, block, part, more in zip(*parts, strict=False):
+            codes = own if labels is None else encode(own, np.asarray(labels))[0]
+            yield _Block(codes, block, part, more)
 
-    return _Stream(values.name, names, names, count, blocks())
+    return PredictionStream(values.name, names, names, count, blocks(), input == "proba")
 
 
 def _cut(array: Any, size: int) -> Iterator[Any]:
