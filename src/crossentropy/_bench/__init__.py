@@ -26,6 +26,7 @@ _MODULES = {
     "binary": "_binary",
     "soft": "_soft",
     "evaluation": "_evaluation",
+    "scores": "_scores",
 }
 SECTIONS = tuple(_MODULES)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from crossentropy._errors import InputError
+
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
@@ -127,7 +129,8 @@ def equal_mass(cells: Bins, bins: int) -> Bins:
 def _bin_of(confidence: Array, bins: int) -> Array:
     bin_of = np.ceil(confidence * bins).astype(np.int64)
     bin_of -= 1
-    return bin_of.clip(0, bins - 1, out=bin_of)
+    inside: Array = bin_of.clip(0, bins - 1, out=bin_of)
+    return inside
 
 
 def _summed(
@@ -155,7 +158,8 @@ def expected_error(bins: Bins) -> Array:
 
 def maximum_error(bins: Bins) -> Array:
     r""":math:`\max_b |\bar y_b - \bar p_b|` over the bins that hold rows."""
-    return _ratio(np.abs(bins.correct - bins.confidence), bins.weight).max(axis=-1)
+    errors: Array = _ratio(np.abs(bins.correct - bins.confidence), bins.weight).max(axis=-1)
+    return errors
 
 
 def debiased_error(bins: Bins) -> Array:
@@ -165,7 +169,8 @@ def debiased_error(bins: Bins) -> Array:
     :math:`v_b = \bar y_b(1 - \bar y_b)/(n_b - 1)`, n_b = weight²/square. A bin of one row has no
     such estimate and counts 0; so does a negative sum.
     """
-    return np.sqrt(debiased_square(bins).clip(min=0))
+    errors: Array = np.sqrt(debiased_square(bins).clip(min=0))
+    return errors
 
 
 def debiased_square(bins: Bins) -> Array:
@@ -180,12 +185,14 @@ def debiased_square(bins: Bins) -> Array:
 
 def mean_over_classes(bins: Bins) -> Array:
     """`expected_error` of each class against the rest, averaged: (..., C, bins) to (...)."""
-    return expected_error(bins).mean(axis=-1)
+    errors: Array = expected_error(bins).mean(axis=-1)
+    return errors
 
 
 def debiased_over_classes(bins: Bins) -> Array:
     """`debiased_error` with squares averaged over the classes: (..., C, bins) to (...)."""
-    return np.sqrt(debiased_square(bins).mean(axis=-1).clip(min=0))
+    errors: Array = np.sqrt(debiased_square(bins).mean(axis=-1).clip(min=0))
+    return errors
 
 
 # Chance: draws of the sums, not of the rows, so that a draw costs as much as there are bins
@@ -206,15 +213,15 @@ def resampled(bins: Bins, draws: int, rng: np.random.Generator) -> Bins:
 
 
 def if_calibrated(bins: Bins, draws: int, rng: np.random.Generator) -> Bins:
-    """What `correct` would be if the predictions were calibrated: (draws, ..., bins).
+    """The bins with what `correct` would be if they were calibrated: (draws, ..., bins).
 
-    Binomial with the bin's mean confidence, in units of its mean weight.
+    Binomial with the bin's mean confidence, in units of its mean weight. The other sums, the same
+    in every draw, stay as they are.
     """
     rows = np.rint(_ratio(bins.weight**2, bins.square)).astype(np.int64)
     share = _ratio(bins.confidence, bins.weight).clip(0, 1)
     hits = rng.binomial(rows, share, (draws, *rows.shape))
-    correct = hits * _ratio(bins.weight, rows)
-    return Bins(*(np.broadcast_to(sums, correct.shape) for sums in bins[:3]), correct)
+    return bins._replace(correct=hits * _ratio(bins.weight, rows))
 
 
 Chance: TypeAlias = "Callable[[Bins, int, np.random.Generator], Bins]"
@@ -250,7 +257,36 @@ def interval(
     return lower, max(lower, 2 * estimate - low)
 
 
+def chance_band(
+    bins: Bins, *, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> tuple[Array, Array]:
+    """Between which shares each bin's correct would lie if the predictions were calibrated."""
+    drawn = if_calibrated(bins, draws, np.random.default_rng(seed))
+    low, high = np.quantile(
+        _ratio(drawn.correct, bins.weight), [(1 - level) / 2, (1 + level) / 2], axis=0
+    )
+    return low, high
+
+
+def wilson(bins: Bins, quantile: float) -> tuple[Array, Array]:
+    """Wilson's interval of each bin's share, from the normal quantile of its level."""
+    rows = _ratio(bins.weight**2, bins.square)
+    share = _ratio(bins.correct, bins.weight)
+    extra = quantile**2 / rows
+    middle = (share + extra / 2) / (1 + extra)
+    half = quantile * np.sqrt(share * (1 - share) / rows + extra / (4 * rows)) / (1 + extra)
+    return middle - half, middle + half
+
+
+def check_level(level: float) -> float:
+    """Raise unless it is the probability of an interval."""
+    if not 0 < level < 1:
+        raise InputError(f"level must be between 0 and 1, got {level}")
+    return level
+
+
 def _central(ordered: Array, level: float) -> tuple[float, float]:
+    check_level(level)
     low, high = np.quantile(ordered, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -265,4 +301,5 @@ def _ratio(above: Any, below: Any) -> Array:
     """Quotient, 0 where nothing is divided by nothing."""
     below = np.asarray(below, dtype=np.float64)
     above, below = np.broadcast_arrays(above, below)
-    return np.divide(above, below, out=np.zeros(below.shape), where=below > 0)
+    quotient: Array = np.divide(above, below, out=np.zeros(below.shape), where=below > 0)
+    return quotient

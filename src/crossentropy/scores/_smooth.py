@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
 GRID = 4096  # cells: far finer than the width at which a million rows are smoothed
-_HALVINGS = 40  # of the interval of widths, to 1e-12
+HALVINGS = 40  # of the interval of widths, to 1e-12
 
 
-def smooth_error(grid: Bins) -> Array:
+def smooth_error(grid: Bins, halvings: int = HALVINGS) -> Array:
     r"""Smooth calibration error of (..., cells) of equal width: (...).
 
     Residuals p - y are smoothed by a Gaussian of width :math:`\sigma`, reflected at 0 and 1, and
     the error :math:`\int |r_\sigma(t)| dt` is taken at the width that equals it. Errors fall with
-    the width, so there is one such width, and halving finds it. The reflected Gaussian is a
+    the width, from the sum of the cells' residuals without their signs to that with, so there is
+    one such width, and halving finds it. The reflected Gaussian is a
     factor of each cosine of the residuals, so that a width costs one Fourier transform.
 
     References
@@ -38,11 +39,13 @@ def smooth_error(grid: Bins) -> Array:
 
     def error(width: Array) -> Array:
         smoothed = np.fft.irfft(spectrum * np.exp(decay * width[..., None] ** 2), n=2 * cells)
-        return np.abs(smoothed[..., :cells]).sum(axis=-1)
+        total: Array = np.abs(smoothed[..., :cells]).sum(axis=-1)
+        return total
 
-    low, high = np.zeros(residual.shape[:-1]), np.ones(residual.shape[:-1])
-    for _ in range(_HALVINGS):
+    low, high = np.abs(residual.sum(axis=-1)), np.abs(residual).sum(axis=-1)
+    for _ in range(halvings):
         middle = (low + high) / 2
         above = error(middle) > middle
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2
+    width: Array = (low + high) / 2
+    return width

@@ -121,7 +121,7 @@ def evaluate(
     first = 0
     with progress_bar(f"evaluating {stream.name}", shown=progress) as moved:
         for block in ahead(stream.blocks):
-            with _Located(stream, first):
+            with _Located(stream.name, first):
                 evaluation.update(*block)
             first += len(block.codes)
             moved(first, stream.rows)
@@ -133,16 +133,15 @@ def evaluate(
 class _Located:
     """Says of an error in a row which one of the whole source it is."""
 
-    def __init__(self, stream: _Stream, first: int) -> None:
-        self._stream, self._first = stream, first
+    def __init__(self, name: str, first: int) -> None:
+        self._name, self._first = name, first
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, RowError):
             raise InputError(
-                f"{self._stream.name!r}: row {self._first + error.row + 1} is {error.shown}: "
-                f"{error.rule}"
+                f"{self._name!r}: row {self._first + error.row + 1} is {error.shown}: {error.rule}"
             ) from None
 
 
@@ -332,12 +331,15 @@ def _arrays(values: ArrayFile, y_true: Any, weight: Any, labels: Sequence[Any] |
     if labels is not None and len(labels) != classes:
         raise InputError(f"{classes} columns need as many labels, got {len(labels)}")
     names = _counted(classes) if labels is None else list(map(str, labels))
+    columns = None if labels is None else np.asarray(labels)
     size = max(1, BLOCK // max(1, classes))
 
     def blocks() -> Iterator[_Block]:
         parts = (_cut(given, size) for given in (y_true, values, weight))
-        for own, block, part in zip(*parts, strict=False):
-            yield _Block(own if labels is None else encode(own, np.asarray(labels)), block, part)
+        for index, (own, block, part) in enumerate(zip(*parts, strict=False)):
+            with _Located(values.name, index * size):
+                codes = own if columns is None else encode(own, columns)[0]
+            yield _Block(codes, block, part)
 
     return _Stream(values.name, names, names, count, blocks())
 
