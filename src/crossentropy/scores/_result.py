@@ -80,7 +80,7 @@ class EvaluationResult:
         Share of rows whose top label is right, and its mean over the classes that occur.
     calibration
         Errors of the top label's probability by the names that `calibration_error` gives them:
-        ``ece``, ``mce`` and ``debiased`` in bins of equal width, ``ace`` in bins of equal mass,
+        ``ece`` and ``mce`` in bins of equal width, ``ace`` and ``debiased`` in bins of equal mass,
         ``smooth``; ``classwise`` where it was kept.
     tests
         Of perfect calibration, ``ks``, ``kuiper`` and ``spiegelhalter``, as `calibration_test`.
@@ -146,7 +146,7 @@ def result_of(
     errors = {
         "ece": (_bins.expected_error, wide),
         "ace": (_bins.expected_error, mass),
-        "debiased": (_bins.debiased_error, wide),
+        "debiased": (_bins.debiased_error, mass),
     }
     chance: dict[str, Any] = {"level": level, "draws": draws, "seed": seed}
     return EvaluationResult(
