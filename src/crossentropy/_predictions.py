@@ -42,14 +42,19 @@ def check_predictions(
             f"{len(values)} rows of predictions need y_true of shape ({len(values)},), "
             f"got {y_true.shape}"
         )
+    if labels is not None:
+        _check_count(np.shape(labels), values.shape[1], "labels names")
     codes, classes = encode(y_true, None if labels is None else np.asarray(labels))
-    if classes.shape != (values.shape[1],):
-        source = "y_true holds" if labels is None else "labels names"
-        raise InputError(
-            f"{source} {classes.size} classes but the predictions have {values.shape[1]} "
-            "columns; pass labels=, the label of each column"
-        )
+    _check_count(classes.shape, values.shape[1], "y_true holds")
     return Predictions(codes, values, check_weights(sample_weight, len(values)), classes)
+
+
+def _check_count(shape: tuple[int, ...], columns: int, source: str) -> None:
+    if shape != (columns,):
+        raise InputError(
+            f"{source} {math.prod(shape)} classes but the predictions have {columns} columns; "
+            "pass labels=, the label of each column"
+        )
 
 
 def check_values(logits_or_proba: ArrayLike, input: Input) -> Array:
@@ -62,8 +67,9 @@ def check_values(logits_or_proba: ArrayLike, input: Input) -> Array:
             f"predictions must have shape (n_rows, n_classes), got {values.shape}; for two "
             "classes given as one column p, pass the columns 1 - p and p"
         )
-    if len(values) == 0:
-        raise InputError("there are no rows to score")
+    if 0 in values.shape:
+        missing = "rows" if len(values) == 0 else "columns"
+        raise InputError(f"there are no {missing} to score: the shape is {values.shape}")
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
     if input == "proba":

@@ -110,6 +110,7 @@ def test_zeros_need_a_floor_unless_they_weigh_nothing():
     [
         ({"score": "brier"}, "did you mean 'brier_score'"),
         ({"method": "crop"}, "did you mean 'corp'"),
+        ({"level": 95}, "level must be between"),
         ({"folds": 1}, "folds must be between 2 and"),
         ({"floor": 2}, "floor must be a probability"),
         ({"method": "corp"}, "is for two classes, got 4"),

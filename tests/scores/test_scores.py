@@ -127,7 +127,7 @@ PROBA = [[0.5, 0.5], [0.5, 0.5]]
         ([0, 1], PROBA, {"input": "guess"}, 'input must be "logits" or "proba"'),
         ([0, 1], [0.5, 0.5], {}, "pass the columns 1 - p and p"),
         ([0], PROBA, {}, r"y_true of shape \(2,\), got \(1,\)"),
-        ([0, 2], PROBA, {"labels": [0, 1]}, "not among the labels; row 1 is .*2"),
+        ([0, 2], PROBA, {"labels": [0, 1]}, "among the labels; row 1 is .*2"),
         ([0, 0], PROBA, {}, "y_true holds 1 classes .* 2 columns; pass labels="),
         ([0, 1], PROBA, {"labels": [0, 1, 2]}, "labels names 3 classes"),
         ([0, 1], PROBA, {"labels": [1, 1]}, "names a class twice"),
@@ -143,6 +143,8 @@ PROBA = [[0.5, 0.5], [0.5, 0.5]]
         ([0, 1], PROBA, {"base": 1}, "base must be positive and not 1"),
         ([0, 1], PROBA, {"reduction": "sum"}, 'must be "mean" or "none"'),
         ([], np.empty((0, 2)), {"labels": [0, 1]}, "no rows"),
+        ([0, 1], np.empty((2, 0)), {}, "no columns"),
+        ([0, 1], PROBA, {"labels": []}, "labels names 0 classes"),
     ],
 )
 def test_errors_say_what_is_wrong(y, values, options, message):

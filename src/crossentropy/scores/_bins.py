@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from crossentropy._errors import InputError
+
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
@@ -276,7 +278,15 @@ def wilson(bins: Bins, quantile: float) -> tuple[Array, Array]:
     return middle - half, middle + half
 
 
+def check_level(level: float) -> float:
+    """Raise unless it is the probability of an interval."""
+    if not 0 < level < 1:
+        raise InputError(f"level must be between 0 and 1, got {level}")
+    return level
+
+
 def _central(ordered: Array, level: float) -> tuple[float, float]:
+    check_level(level)
     low, high = np.quantile(ordered, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

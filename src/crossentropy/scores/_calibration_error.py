@@ -88,7 +88,7 @@ class CalibrationError:
         seed
             Of the draws.
         """
-        return _bins.null_band(*self._drawn, level=_check(level), draws=draws, seed=seed)
+        return _bins.null_band(*self._drawn, level=level, draws=draws, seed=seed)
 
     def interval(
         self, *, level: float = 0.95, draws: int = 1000, seed: int = 0
@@ -105,7 +105,7 @@ class CalibrationError:
         level, draws, seed
             As for `null_band`.
         """
-        return _bins.interval(*self._drawn, level=_check(level), draws=draws, seed=seed)
+        return _bins.interval(*self._drawn, level=level, draws=draws, seed=seed)
 
     def p_value(self, *, draws: int = 1000, seed: int = 0) -> float:
         """Return how often calibrated predictions have an error as large as the estimate.
@@ -229,9 +229,3 @@ def _classwise(data: Predictions, input: Input, bins: int) -> Bins:
 
 def _starts(sums: Any, joined: int) -> Any:
     return np.arange(0, sums.shape[-1], joined)
-
-
-def _check(level: float) -> float:
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1, got {level}")
-    return level

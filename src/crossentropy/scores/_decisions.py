@@ -52,7 +52,7 @@ def accuracy(
     data = check_predictions(
         y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight
     )
-    return mean((top_labels(data, input).top == data.codes).astype(np.float64), data.weight)
+    return mean((top_labels(data, input).code == data.codes).astype(np.float64), data.weight)
 
 
 def balanced_accuracy(
@@ -93,7 +93,7 @@ def balanced_accuracy(
     data = check_predictions(
         y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight
     )
-    right = (top_labels(data, input).top == data.codes).astype(np.float64)
+    right = (top_labels(data, input).code == data.codes).astype(np.float64)
     weight = np.ones(len(right)) if data.weight is None else data.weight
     total = np.bincount(data.codes, weight)
     hits = np.bincount(data.codes, weight * right)

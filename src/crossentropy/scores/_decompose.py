@@ -15,6 +15,7 @@ from crossentropy._fit import fit_beta
 from crossentropy._optional import require
 from crossentropy._predictions import Input, Predictions, check_predictions, softmax
 
+from ._bins import check_level
 from ._rows import check_logits, mean, nats, picked, weighted
 from ._skill import Score, check_score, entropy_of, row_losses, uncertainty
 
@@ -136,6 +137,7 @@ def decompose(
     (3.25, 0.81, 0.81)
     """
     check_score(score)
+    check_level(level)
     unit = nats(base) if score == "log_loss" else 1.0
     data = check_predictions(
         y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight

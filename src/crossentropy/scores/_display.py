@@ -11,7 +11,7 @@ from crossentropy._errors import InputError
 from crossentropy._optional import require
 from crossentropy._predictions import Input
 
-from ._bins import BINS, Bins, chance_band, wilson
+from ._bins import BINS, Bins, chance_band, check_level, wilson
 from ._calibration_error import calibration_error
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ class ReliabilityDisplay:
         pos_label: Any = None,
         level: float = 0.95,
     ) -> None:
-        if not 0 < level < 1:
-            raise InputError(f"level must be between 0 and 1, got {level}")
+        check_level(level)
         self.bins = bins
         self.estimator_name = estimator_name
         self.pos_label = pos_label

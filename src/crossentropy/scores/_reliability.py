@@ -99,7 +99,7 @@ def events(data: Predictions, input: Input, pos_label: Any = None) -> tuple[Arra
     """
     if pos_label is None:
         found = top_labels(data, input)
-        return found.confidence, found.top == data.codes
+        return found.confidence, found.code == data.codes
     names = data.labels.tolist()
     if pos_label not in names:
         raise InputError(f"pos_label={pos_label!r} is no label: {closest(str(pos_label), names)}")

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from . import _bins
 from ._bins import Bins
+from ._calibration_test import CalibrationTest, Test, test_of
 from ._reliability import ReliabilityCurve
 from ._smooth import smooth_error
 
@@ -79,9 +80,10 @@ class EvaluationResult:
         Share of rows whose top label is right, and its mean over the classes that occur.
     calibration
         Errors of the top label's probability by the names that `calibration_error` gives them:
-        ``ece``, ``mce`` and ``debiased`` in bins of equal width, ``ace`` in bins of equal mass,
-        ``smooth``; the greatest excursion ``ks`` and the range ``kuiper`` of the cumulated
-        residuals; ``classwise`` where it was kept.
+        ``ece`` and ``mce`` in bins of equal width, ``ace`` and ``debiased`` in bins of equal mass,
+        ``smooth``; ``classwise`` where it was kept.
+    tests
+        Of perfect calibration, ``ks``, ``kuiper`` and ``spiegelhalter``, as `calibration_test`.
     intervals
         Confidence intervals (low, high): of log_loss (where finite), brier and accuracy by their
         variance over the rows, of ece, ace and debiased by a bootstrap of the bins.
@@ -110,6 +112,7 @@ class EvaluationResult:
     accuracy: float
     balanced_accuracy: float
     calibration: Mapping[str, float]
+    tests: Mapping[str, CalibrationTest]
     intervals: Mapping[str, tuple[float, float]]
     calibrated_ece: tuple[float, float]
     curve: ReliabilityCurve
@@ -143,7 +146,7 @@ def result_of(
     errors = {
         "ece": (_bins.expected_error, wide),
         "ace": (_bins.expected_error, mass),
-        "debiased": (_bins.debiased_error, wide),
+        "debiased": (_bins.debiased_error, mass),
     }
     chance: dict[str, Any] = {"level": level, "draws": draws, "seed": seed}
     return EvaluationResult(
@@ -163,9 +166,9 @@ def result_of(
             **{name: float(error(of)) for name, (error, of) in errors.items()},
             "mce": float(_bins.maximum_error(wide)),
             "smooth": float(smooth_error(grid)),
-            **_cumulated(grid),
             **_classwise(sums),
         },
+        tests={name: test_of(name, grid) for name in get_args(Test)},
         intervals={
             **_intervals_of_means(sums, unit, level),
             **{name: _bins.interval(*each, **chance) for name, each in errors.items()},
@@ -207,13 +210,6 @@ def _class_scores(sums: Sums, unit: float) -> ClassScores:
         brier=ratio(sums.brier, sums.support),
         infinite_rows=sums.infinite.copy(),
     )
-
-
-def _cumulated(grid: Bins) -> dict[str, float]:
-    """KS and Kuiper: residuals cumulated in the order of confidence, at the cells' edges."""
-    walk = np.concatenate([[0.0], (grid.correct - grid.confidence).cumsum()])
-    walk /= grid.weight.sum()
-    return {"ks": float(np.abs(walk).max()), "kuiper": float(walk.max() - walk.min())}
 
 
 def _classwise(sums: Sums) -> dict[str, float]:

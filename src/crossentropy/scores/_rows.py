@@ -27,21 +27,10 @@ _RULE = (
 )
 
 
-class Statistics(NamedTuple):
-    """What the row kernels say, (N,) each.
+class Top(NamedTuple):
+    """The most probable class of every row, the first of equals, and its probability: (N,) each."""
 
-    Attributes
-    ----------
-    log_prob
-        Log probability of the label, float64.
-    top
-        The most probable class, the first of equals.
-    confidence
-        Its probability, float64.
-    """
-
-    log_prob: Array
-    top: Array
+    code: Array
     confidence: Array
 
 
@@ -70,24 +59,22 @@ def _statistics(logits: Array, codes: Array) -> Array:
     return found
 
 
-def top_labels(data: Predictions, input: Input) -> Statistics:
-    """The most probable class of every row beside the label's log probability."""
+def top_labels(data: Predictions, input: Input) -> Top:
+    """What each row predicts, and how confidently."""
     values, count = data.values, len(data.values)
-    found = Statistics(np.empty(count), np.empty(count, dtype=np.int64), np.empty(count))
+    found = Top(np.empty(count, dtype=np.int64), np.empty(count))
     if input == "proba":
         for part in blocks(values):
-            found.top[part] = values[part].argmax(axis=1)
-        found.confidence[:] = picked(values, found.top)
-        found.log_prob[:] = log_probs(data, input)
+            found.code[part] = values[part].argmax(axis=1)
+        found.confidence[:] = picked(values, found.code)
         return found
     for part in blocks(values, _LOGITS_AT_ONCE):
         made = rows.make(values[part], data.codes[part], n_threads=threads())
         statistics = rows.statistics(made, argmax=True)
         reject_row(np.isnan(statistics.log_prob), values[part], _RULE, part.start)
-        found.log_prob[part] = statistics.log_prob
-        found.top[part] = statistics.argmax
-        highest = picked(values[part], found.top[part])
-        found.confidence[part] = np.exp(highest - statistics.lse)
+        found.code[part] = statistics.argmax
+        below = picked(values[part], found.code[part]) - statistics.lse
+        found.confidence[part] = np.exp(np.minimum(below, 0))  # but for the rounding of lse
     return found
 
 

@@ -386,6 +386,7 @@ def _arrays(
     if labels is not None and len(labels) != classes:
         raise InputError(f"{classes} columns need as many labels, got {len(labels)}")
     names = _counted(classes) if labels is None else list(map(str, labels))
+    columns = None if labels is None else np.asarray(labels)
     size = max(1, BLOCK // max(1, classes))
 
     def blocks() -> Iterator[_Block]:

@@ -127,7 +127,7 @@ class Sums:
         self.rows += by_class(codes, None)
         self.support += by_class(codes, weight)
         self.predicted += by_class(scores.predicted, weight)
-        self.hits += by_class(codes[correct], None if weight is None else weight[correct])
+        self.hits += by_class(codes, _times(correct, weight))
         self.loss += by_class(codes, _times(loss, weight))
         self.brier += by_class(codes, _times(scores.brier, weight))
         self.spread += _spread(loss, scores.brier, correct, weight)
