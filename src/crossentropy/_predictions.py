@@ -89,7 +89,7 @@ def encode(y_true: Array, labels: Array | None) -> tuple[Array, Array]:
         codes = _encode_any(y_true, classes)
     if len(codes) and codes.min() < 0:
         row = int(codes.argmin())
-        raise RowError("y_true is not among the labels", row, repr(y_true[row]))
+        raise RowError("y_true must be among the labels", row, repr(y_true[row]))
     return codes, classes
 
 
