@@ -12,7 +12,7 @@ ROOT = Path(crossentropy.__file__).parent
 # From the top down; what stands in one line may not import each other.
 LAYERS = (
     ("__init__", "cli"),
-    ("_compare", "_bench"),
+    ("_compare", "_report", "_bench"),
     ("_page",),
     ("calibration", "diagnosis"),
     ("torch",),

@@ -2,7 +2,7 @@
 
 `crossentropy.losses` has the family on arrays, `crossentropy.torch` the training loss,
 `crossentropy.scores` and `crossentropy.calibration` what to do with predictions, and
-`compare` finds the loss that a table of data wants.
+`compare` finds the loss that a table of data wants, `report` says how good probabilities are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ._config import __version__, show_config
 if TYPE_CHECKING:
     from . import calibration, diagnosis, scores, torch
     from ._compare import compare
+    from ._report import report
 
 __all__ = [
     "__version__",
@@ -23,6 +24,7 @@ __all__ = [
     "compare",
     "diagnosis",
     "losses",
+    "report",
     "scores",
     "show_config",
     "torch",
@@ -31,8 +33,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs optional packages, or time, when it is first asked for."""
-    if name == "compare":
-        return importlib.import_module("crossentropy._compare").compare
+    if name in ("compare", "report"):
+        return getattr(importlib.import_module(f"crossentropy._{name}"), name)
     if name in __all__:
         return importlib.import_module(f"crossentropy.{name}")
     raise AttributeError(f"module 'crossentropy' has no attribute {name!r}")

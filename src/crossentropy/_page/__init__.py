@@ -7,6 +7,8 @@ come from `crossentropy._page.charts` as inline SVG that follows the page's colo
 
 from crossentropy._page._blocks import (
     Block,
+    Card,
+    Cards,
     Cell,
     Chart,
     Charts,
@@ -24,6 +26,8 @@ from crossentropy._page._render import render
 
 __all__ = [
     "Block",
+    "Card",
+    "Cards",
     "Cell",
     "Chart",
     "Charts",

@@ -79,6 +79,24 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Card:
+    """One thing that was found: its figure, and what follows from it."""
+
+    title: str
+    figure: str
+    remark: str
+    blocks: Sequence[Block]
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards, one under the other."""
+
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True)
 class Definitions:
     """Terms and what they mean."""
 
@@ -93,7 +111,7 @@ class Details:
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = Prose | Table | Charts | Code | Definitions | Details
+Block: TypeAlias = Prose | Table | Charts | Cards | Code | Definitions | Details
 
 
 @dataclass(frozen=True)
