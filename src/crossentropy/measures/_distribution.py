@@ -50,7 +50,9 @@ class Distribution:
         self.logarithmic = kind.input != "proba"
         # NumPy's arrays alone can be asked for a number at no cost, and outside any compiler.
         self.positive = (
-            not self.logarithmic and isinstance(values, np.ndarray) and bool((values > 0).all())
+            not self.logarithmic
+            and isinstance(values, np.ndarray)
+            and bool(values.min(initial=np.inf) > 0)
         )
 
     @cached_property

@@ -239,7 +239,7 @@ def js_divergence(
 
 def cross(p: Distribution, q: Distribution, weight: Array | None = None) -> Array:
     """−Σ p log q."""
-    return _weighted_sum(p.xp, -p.proba * q.log_where(p), weight)
+    return -_weighted_sum(p.xp, p.proba * q.log_where(p), weight)
 
 
 def relative(p: Distribution, q: Distribution, weight: Array | None = None) -> Array:
