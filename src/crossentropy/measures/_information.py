@@ -23,7 +23,7 @@ from ._binary import binary_logs, check_probabilities
 from ._distribution import Distribution
 from ._divergences import cross
 from ._rows import measure
-from ._stable import log_softmax
+from ._stable import log_softmax, logsumexp
 
 
 def information(
@@ -250,7 +250,15 @@ def renyi_entropy(
             return xp.log(_support(p))
         if order == math.inf:
             return -xp.max(p.log_where(p), axis=-1)
-        return xp.log1p(_excess(p, order)) / (1 - order)
+        excess = _excess(p, order)
+        half = constant(-0.5, excess)
+        # Far below 1 the sum Σ pᵅ is what is small, and not its distance from 1.
+        log_sum = xp.where(
+            excess < half,
+            logsumexp(order * _log(p)),
+            xp.log1p(xp.where(excess < half, half, excess)),
+        )
+        return log_sum / (1 - order)
 
     return measure(
         formula,
@@ -352,7 +360,7 @@ def _support(p: Distribution) -> Array:
 def _excess(p: Distribution, order: float) -> Array:
     """Σ p^α − 1 as a sum over p^α − p, whose terms all have one sign."""
     xp: Any = p.xp
-    log_p = p.log_where(p) if not p.logarithmic else p.log
+    log_p = _log(p)
     exponent = (order - 1) * log_p
     bounded = clip(exponent, min=-1.0, max=1.0)
     near = p.proba * xp.expm1(bounded)
@@ -361,3 +369,8 @@ def _excess(p: Distribution, order: float) -> Array:
         power = xp.where(p.present, power, constant(0.0, power))
     terms = xp.where(exponent == bounded, near, power - p.proba)
     return xp.sum(terms, axis=-1)
+
+
+def _log(p: Distribution) -> Array:
+    """Log-probabilities; of what is 0 in the type as they are known, or large and finite."""
+    return p.log if p.logarithmic else p.log_where(p)

@@ -244,8 +244,8 @@ def _reduced(
             )
         if validate:
             check_weights(weight)
-        # A weight of zero silences even an infinite loss.
-        loss = xp.where(weight == 0, constant(0.0, loss), weight * loss)
+        with quiet(loss):  # a weight of zero silences even an infinite loss
+            loss = xp.where(weight == 0, constant(0.0, loss), weight * loss)
         total = xp.sum(weight)
     if reduction != "none":
         loss = xp.sum(loss)
