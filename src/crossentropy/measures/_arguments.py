@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from crossentropy._arrays import Array, device_of, is_floating, namespace, widened
+from crossentropy._arrays import Array, device_of, is_floating, is_torch, namespace, widened
 from crossentropy._errors import InputError
 
 Input: TypeAlias = Literal["proba", "log_proba", "logits"]
@@ -46,7 +46,7 @@ class Arrays(NamedTuple):
 
 def as_arrays(*given: Any) -> Arrays:
     """Arrays of one library, device and floating-point type."""
-    like = next((x for x in given if is_array_api_obj(x) and not isinstance(x, np.generic)), None)
+    like = next(filter(_is_array, given), None)
     arrays = [joined(x, like) for x in given]
     xp = namespace(*arrays)
     for array in arrays:
@@ -62,11 +62,18 @@ def as_arrays(*given: Any) -> Arrays:
 
 def joined(given: Any, like: Array | None) -> Array:
     """An array as it is, and what is none in the library of another array."""
-    if is_array_api_obj(given) and not isinstance(given, np.generic):
+    if _is_array(given):
         return given
     if like is None or isinstance(like, np.ndarray):
         return np.asarray(given)
     return namespace(like).asarray(given, device=device_of(like))
+
+
+def _is_array(given: Any) -> bool:
+    """Whether this is an array of some library; by short cuts, as `namespace` has them."""
+    if is_torch(given) or isinstance(given, np.ndarray):
+        return True
+    return bool(is_array_api_obj(given)) and not isinstance(given, np.generic)
 
 
 def _bytes(dtype: Any) -> int:
@@ -94,10 +101,10 @@ def least_normal(like: Array) -> float:
 
 
 def quiet(like: Array) -> contextlib.AbstractContextManager[Any]:
-    """Silence NumPy where infinities are answers, not accidents."""
-    if isinstance(like, np.ndarray | np.generic):
-        return np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
-    return contextlib.nullcontext()
+    """Silence NumPy, and what is built on it, where infinities are answers, not accidents."""
+    if is_torch(like):  # whose compiler does not know NumPy's switches
+        return contextlib.nullcontext()
+    return np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
 
 def check_inputs(input: Input | tuple[Input, ...], count: int) -> tuple[Input, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -52,7 +53,7 @@ class Distribution:
         self.positive = (
             not self.logarithmic
             and isinstance(values, np.ndarray)
-            and bool(values.min(initial=np.inf) > 0)
+            and bool(values.min(initial=math.inf) > 0)
         )
 
     @cached_property
@@ -88,8 +89,8 @@ class Distribution:
         """
         xp, least = self.xp, least_normal(self.given)
         if self.logarithmic:
-            known = wanted.present | (self.log != -np.inf)
-            return xp.where(known, self.log, constant(np.log(least), self.log))
+            known = wanted.present | (self.log != -math.inf)
+            return xp.where(known, self.log, constant(math.log(least), self.log))
         if self.positive:
             return xp.log(self.proba)
         known = wanted.present if wanted is self else wanted.present | self.present

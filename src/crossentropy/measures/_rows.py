@@ -138,6 +138,8 @@ def _value(
 def _broadcast(
     xp: Any, values: tuple[Array, ...], shapes: Sequence[tuple[int, ...]], names: Sequence[str]
 ) -> tuple[Array, ...]:
+    if all(shape == shapes[0] for shape in shapes[1:]) and shapes[0]:
+        return values
     try:
         common = np.broadcast_shapes(*(tuple(shape) for shape in shapes))
     except ValueError:
