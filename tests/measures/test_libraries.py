@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import crossentropy as ce
+from crossentropy._errors import InputError
 
 RNG = np.random.default_rng(0)
 P = RNG.dirichlet(np.ones(5), 3)
@@ -124,11 +125,17 @@ def test_jax_compiles_and_differentiates(call, arrays):
     def total(*args):
         return call(*args, validate=False).sum()
 
-    compiled = jax.jit(lambda *args: call(*args, validate=False))(*given)
-    np.testing.assert_allclose(compiled, call(*arrays, validate=False), rtol=2e-5, atol=1e-6)
-    slopes = jax.jit(jax.grad(total, argnums=tuple(range(len(given)))))(*given)
+    both = jax.jit(jax.value_and_grad(total, argnums=tuple(range(len(given)))))
+    value, slopes = both(*given)
+    np.testing.assert_allclose(value, call(*arrays, validate=False).sum(), rtol=2e-5)
     assert not any(np.isnan(slope).any() for slope in slopes)
-    call(*given)  # validation works outside the compiler
+
+
+def test_jax_checks_outside_its_compiler():
+    jax = pytest.importorskip("jax")
+    assert isinstance(ce.entropy(jax.numpy.asarray(P)), jax.Array)
+    with pytest.raises(InputError, match="row 1 of p"):
+        ce.entropy(jax.numpy.asarray([[0.5, 0.5], [0.5, 0.6]]))
 
 
 @pytest.mark.parametrize("measure", [ce.cross_entropy, ce.kl_divergence, ce.entropy])

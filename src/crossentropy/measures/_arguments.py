@@ -48,6 +48,9 @@ def as_arrays(*given: Any) -> Arrays:
     """Arrays of one library, device and floating-point type."""
     like = next(filter(_is_array, given), None)
     arrays = [joined(x, like) for x in given]
+    if is_torch(arrays[0]):
+        # For `namespace`, by a statement: torch's compiler follows that if it is the first call.
+        import array_api_compat.torch  # noqa: F401
     xp = namespace(*arrays)
     for array in arrays:
         if not xp.isdtype(array.dtype, ("bool", "integral")) and not is_floating(array):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +48,9 @@ class Distribution:
         self.xp: Any = namespace(values)
         self.given = values
         self.logarithmic = kind.input != "proba"
+        self._log: Array | None = None
+        self._proba: Array | None = None
+        self._total: Array | None = None
         # NumPy's arrays alone can be asked for a number at no cost, and outside any compiler.
         self.positive = (
             not self.logarithmic
@@ -56,28 +58,35 @@ class Distribution:
             and bool(values.min(initial=math.inf) > 0)
         )
 
-    @cached_property
-    def total(self) -> Array:
-        """Sum of the probabilities, one as far as rounding allows."""
-        return self.xp.sum(self.proba, axis=-1)
+    # Kept by hand: the lock of a cached_property stops torch's compiler.
 
-    @cached_property
+    @property
     def log(self) -> Array:
         """Log-probabilities, of what is not given as probabilities."""
-        if self.kind.input == "logits" or self.kind.normalize:
-            return log_softmax(self.given)
-        return self.given
+        if self._log is None:
+            raw = self.kind.input == "logits" or self.kind.normalize
+            self._log = log_softmax(self.given) if raw else self.given
+        return self._log
 
-    @cached_property
+    @property
     def proba(self) -> Array:
         """Probabilities; what is too small for the type is 0."""
-        if self.logarithmic:
-            return self.xp.exp(self.log)
-        if self.kind.normalize:
-            return self.given / self.xp.sum(self.given, axis=-1, keepdims=True)
-        return self.given
+        if self._proba is None:
+            self._proba = self.given
+            if self.logarithmic:
+                self._proba = self.xp.exp(self.log)
+            elif self.kind.normalize:
+                self._proba = self.given / self.xp.sum(self.given, axis=-1, keepdims=True)
+        return self._proba
 
-    @cached_property
+    @property
+    def total(self) -> Array:
+        """Sum of the probabilities, one as far as rounding allows."""
+        if self._total is None:
+            self._total = self.xp.sum(self.proba, axis=-1)
+        return self._total
+
+    @property
     def present(self) -> Array:
         """Where the probability is not 0."""
         return self.proba != 0
