@@ -52,11 +52,13 @@ class Distribution:
         self._proba: Array | None = None
         self._total: Array | None = None
         # NumPy's arrays alone can be asked for a number at no cost, and outside any compiler.
-        self.positive = (
-            not self.logarithmic
-            and isinstance(values, np.ndarray)
-            and bool(values.min(initial=math.inf) > 0)
-        )
+        known = not self.logarithmic and isinstance(values, np.ndarray)
+        self._least = float(values.min(initial=math.inf)) if known else math.nan
+
+    @property
+    def positive(self) -> bool:
+        """Whether it is known that no probability is 0."""
+        return self._least > 0
 
     # Kept by hand: the lock of a cached_property stops torch's compiler.
 
@@ -121,7 +123,7 @@ class Distribution:
         else:
             tolerance = _TOLERANCE.get(self.kind.size, _LEAST_TOLERANCE)
             good = xp.abs(self.total - 1) <= tolerance
-        if self.logarithmic or self.positive:
+        if self.logarithmic or self._least >= 0:
             return ~good
         return ~(good & xp.all(self.given >= 0, axis=-1))
 

@@ -10,7 +10,7 @@ import numpy as np
 from crossentropy._arrays import Array
 from crossentropy._errors import InputError
 
-from ._arguments import Axis, Input, constant
+from ._arguments import Axis, Input, constant, least_normal
 from ._distribution import Distribution
 from ._rows import measure
 
@@ -265,6 +265,8 @@ def _plain(p: Distribution, q: Distribution) -> Array:
         log_ratio = p.log_where(p) - q.log_where(p)
     elif p.positive:
         log_ratio = np.log(p.proba / q.proba)
+    elif q.positive:  # what is too small to change a p makes 0·log 0 of one that is 0
+        log_ratio = np.log((p.proba + least_normal(p.proba)) / q.proba)
     else:
         log_ratio = np.log(np.where(p.present, p.proba / q.proba, 1))
     return np.sum(p.proba * log_ratio, axis=-1) + (q.total - p.total)
