@@ -212,3 +212,8 @@ def test_labels_weights_and_reductions():
     np.testing.assert_allclose(
         ce.categorical_cross_entropy(y, p, weights=w), np.average(loss, weights=w)
     )
+
+
+def test_orders_and_bases_may_be_numpys():
+    p = [0.5, 0.25, 0.25]
+    assert ce.renyi_entropy(p, np.int64(1), base=np.int64(2)) == ce.entropy(p) == 1.5

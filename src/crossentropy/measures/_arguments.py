@@ -20,6 +20,7 @@ from crossentropy._errors import InputError
 Input: TypeAlias = Literal["proba", "log_proba", "logits"]
 Axis: TypeAlias = "int | tuple[int, ...]"
 
+NUMBER = (int, float, np.integer)
 KINDS = ("proba", "log_proba", "logits")
 
 
@@ -121,7 +122,7 @@ def check_inputs(input: Input | tuple[Input, ...], count: int) -> tuple[Input, .
 
 def nats_per_unit(base: float) -> float:
     """Logarithm of the base: 1 for nats, log 2 for bits."""
-    if not (isinstance(base, int | float) and 1 < base < math.inf):
+    if not (isinstance(base, NUMBER) and 1 < base < math.inf):
         raise InputError(f"base must be above 1 (2 for bits, math.e for nats), got {base!r}")
     return math.log(base)
 

@@ -9,6 +9,7 @@ from crossentropy._arrays import Array, clip
 from crossentropy._errors import InputError
 
 from ._arguments import (
+    NUMBER,
     Axis,
     Input,
     as_arrays,
@@ -347,7 +348,7 @@ def _entropy(p: Distribution, weight: Array | None = None) -> Array:
 
 
 def _check_order(order: float) -> None:
-    if not (isinstance(order, int | float) and order >= 0):
+    if not (isinstance(order, NUMBER) and order >= 0):
         raise InputError(f"order must be at least 0, got {order!r}")
 
 
