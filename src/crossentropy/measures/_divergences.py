@@ -12,7 +12,7 @@ from crossentropy._errors import InputError
 
 from ._arguments import Axis, Input, constant, least_normal
 from ._distribution import Distribution
-from ._rows import measure
+from ._rows import Options, measure
 
 _CLOSE = 1e-2  # nats, below which the plain sum of a divergence has lost two digits
 _NEAR = 0.1  # |p − q| / (p + q) up to which the series is better
@@ -87,18 +87,8 @@ def cross_entropy(
     >>> cross_entropy(p, np.zeros((2, 3)), input=("proba", "logits")).round(3)
     array([1.585, 1.585])
     """
-    return measure(
-        cross,
-        p,
-        q,
-        axis=axis,
-        base=base,
-        keepdims=keepdims,
-        weights=weights,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, base, keepdims, normalize, validate)
+    return measure(cross, p, q, options=options, weights=weights)
 
 
 def kl_divergence(
@@ -151,18 +141,8 @@ def kl_divergence(
     >>> float(kl_divergence([0.5, 0.5], [1.0, 0.0]))
     inf
     """
-    return measure(
-        relative,
-        p,
-        q,
-        axis=axis,
-        base=base,
-        keepdims=keepdims,
-        weights=weights,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, base, keepdims, normalize, validate)
+    return measure(relative, p, q, options=options, weights=weights)
 
 
 def js_divergence(
@@ -221,17 +201,8 @@ def js_divergence(
             for share, part in zip(shares, (p, q), strict=True)
         )
 
-    return measure(
-        formula,
-        p,
-        q,
-        axis=axis,
-        base=base,
-        keepdims=keepdims,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, base, keepdims, normalize, validate)
+    return measure(formula, p, q, options=options)
 
 
 # ---- in nats, along the last axis ---------------------------------------------------------------

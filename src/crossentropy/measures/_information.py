@@ -23,7 +23,7 @@ from ._arguments import (
 from ._binary import binary_logs, check_probabilities
 from ._distribution import Distribution
 from ._divergences import cross
-from ._rows import measure
+from ._rows import Options, measure
 from ._stable import log_softmax, logsumexp
 
 
@@ -139,17 +139,8 @@ def entropy(
     >>> entropy([3, 1, 0, 0], normalize=True).round(3).item()
     0.811
     """
-    return measure(
-        _entropy,
-        p,
-        axis=axis,
-        base=base,
-        keepdims=keepdims,
-        weights=weights,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, base, keepdims, normalize, validate)
+    return measure(_entropy, p, options=options, weights=weights)
 
 
 def binary_entropy(
@@ -261,16 +252,8 @@ def renyi_entropy(
         )
         return log_sum / (1 - order)
 
-    return measure(
-        formula,
-        p,
-        axis=axis,
-        base=base,
-        keepdims=keepdims,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, base, keepdims, normalize, validate)
+    return measure(formula, p, options=options)
 
 
 def tsallis_entropy(
@@ -328,16 +311,8 @@ def tsallis_entropy(
             return 0.0 * p.total
         return _excess(p, order) / (1 - order)
 
-    return measure(
-        formula,
-        p,
-        axis=axis,
-        base=math.e,
-        keepdims=keepdims,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, math.e, keepdims, normalize, validate)
+    return measure(formula, p, options=options)
 
 
 # ---- in nats, along the last axis ---------------------------------------------------------------

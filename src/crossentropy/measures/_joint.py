@@ -8,7 +8,7 @@ from crossentropy._errors import InputError
 from ._arguments import Input, as_arrays, check_axes, constant
 from ._distribution import Distribution
 from ._divergences import divergence_terms
-from ._rows import measure
+from ._rows import Options, measure
 from ._stable import log_softmax
 
 
@@ -70,17 +70,8 @@ def mutual_information(
         terms = divergence_terms(xp, table, x * y, log_ratio)
         return xp.reshape(xp.sum(terms, axis=(-2, -1)), p.given.shape[:-1])
 
-    return measure(
-        formula,
-        joint,
-        names=("joint",),
-        axis=axis,
-        base=base,
-        keepdims=keepdims,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, base, keepdims, normalize, validate)
+    return measure(formula, joint, options=options, names=("joint",))
 
 
 def conditional_entropy(
@@ -137,17 +128,8 @@ def conditional_entropy(
         terms = -xp.reshape(p.proba, (-1, *shape)) * log_given
         return xp.reshape(xp.sum(terms, axis=(-2, -1)), p.given.shape[:-1])
 
-    return measure(
-        formula,
-        joint,
-        names=("joint",),
-        axis=axis,
-        base=base,
-        keepdims=keepdims,
-        input=input,
-        normalize=normalize,
-        validate=validate,
-    )
+    options = Options(input, axis, base, keepdims, normalize, validate)
+    return measure(formula, joint, options=options, names=("joint",))
 
 
 def _pair(joint: Array, axis: tuple[int, int]) -> tuple[int, int]:

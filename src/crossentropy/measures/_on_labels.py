@@ -22,7 +22,7 @@ from ._arguments import (
 )
 from ._binary import binary_logs, check_probabilities
 from ._distribution import Distribution
-from ._rows import check_weights, measure
+from ._rows import Options, check_weights, measure
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
@@ -178,18 +178,9 @@ def categorical_cross_entropy(
         log_p = p.log_where(y)
         return -xp.sum(y.proba * (log_p if floor is None else bounded(log_p, min=floor)), axis=-1)
 
-    loss = measure(
-        formula,
-        target,
-        xp.astype(values, dtype, copy=False),
-        names=("y", "p"),
-        axis=along,
-        base=base,
-        keepdims=False,
-        input=("proba", kind),
-        normalize=False,
-        validate=validate,
-    )
+    options = Options(("proba", kind), along, base, False, False, validate)
+    given = xp.astype(values, dtype, copy=False)
+    loss = measure(formula, target, given, names=("y", "p"), options=options)
     return _reduced(xp, loss, rest, reduction, dtype, validate)
 
 

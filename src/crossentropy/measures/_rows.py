@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,16 +34,22 @@ _BLOCK = 2**15  # numbers of each array: a few temporaries of so many fit in a s
 _NAMES = ("p", "q")
 
 
+class Options(NamedTuple):
+    """What the measures of whole distributions have in common."""
+
+    input: Input | tuple[Input, ...]
+    axis: Axis
+    base: float
+    keepdims: bool
+    normalize: bool
+    validate: bool
+
+
 def measure(
     formula: Formula,
     *arrays: Array,
     names: Sequence[str] = _NAMES,
-    input: Input | tuple[Input, ...],
-    axis: Axis,
-    base: float,
-    keepdims: bool,
-    normalize: bool,
-    validate: bool,
+    options: Options,
     weights: Array | None = None,
 ) -> Array:
     """Value of a formula for every row, in units of a base.
@@ -57,29 +63,31 @@ def measure(
         What was given; shapes are broadcast.
     names
         The arrays' names, for errors.
-    input, axis, base, keepdims, normalize, validate, weights
+    options, weights
         As the public functions have them. Several axes become the last one.
     """
-    unit = nats_per_unit(base)
-    kinds = check_inputs(input, len(arrays))
+    unit = nats_per_unit(options.base)
+    kinds = check_inputs(options.input, len(arrays))
     extra = () if weights is None else (weights,)
     xp, values, dtype, sizes = as_arrays(*arrays, *extra)
-    shapes = [value.shape for value in values[: len(arrays)]]
-    values = _broadcast(xp, values[: len(arrays)], shapes, names) + values[len(arrays) :]
-    axes = check_axes(axis, len(values[0].shape))
-    rows = [_axes_last(xp, value, axes) for value in values[: len(arrays)]]
+    values, given_weights = values[: len(arrays)], values[len(arrays) :]
+    values = _broadcast(xp, values, names)
+    shape = values[0].shape
+    axes = check_axes(options.axis, len(shape))
+    rows = [_axes_last(xp, value, axes) for value in values]
     weight = None
-    if weights is not None:
-        weight = _weight_rows(xp, values[-1], values[0].shape, axes, validate)
+    if given_weights:
+        weight = _weight_rows(xp, given_weights[0], shape, axes, options.validate)
     described = [
-        Kind(*about, normalize) for about in zip(names, kinds, sizes[: len(arrays)], strict=False)
+        Kind(name, kind, size, options.normalize)
+        for name, kind, size in zip(names, kinds, sizes, strict=False)
     ]
     with quiet(rows[0]):
         run = _in_blocks if isinstance(rows[0], np.ndarray) and rows[0].ndim > 1 else _whole
         # + 0.0: what is certain has 0 bits, not −0
-        result = run(formula, rows, described, weight, validate) / unit + 0.0
-    if keepdims:
-        kept = tuple(1 if i in axes else n for i, n in enumerate(values[0].shape))
+        result = run(formula, rows, described, weight, options.validate) / unit + 0.0
+    if options.keepdims:
+        kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
         result = xp.reshape(result, kept)
     return xp.astype(result, dtype, copy=False)
 
@@ -135,15 +143,14 @@ def _value(
     return formula(*distributions) if weight is None else formula(*distributions, weight)
 
 
-def _broadcast(
-    xp: Any, values: tuple[Array, ...], shapes: Sequence[tuple[int, ...]], names: Sequence[str]
-) -> tuple[Array, ...]:
+def _broadcast(xp: Any, values: tuple[Array, ...], names: Sequence[str]) -> tuple[Array, ...]:
+    shapes = [value.shape for value in values]
     if all(shape == shapes[0] for shape in shapes[1:]) and shapes[0]:
         return values
     try:
         common = np.broadcast_shapes(*(tuple(shape) for shape in shapes))
     except ValueError:
-        said = " and ".join(f"{n} of shape {tuple(s)}" for n, s in zip(names, shapes, strict=True))
+        said = " and ".join(f"{n} of shape {tuple(s)}" for n, s in zip(names, shapes, strict=False))
         raise InputError(f"the shapes do not fit each other: {said}") from None
     if not common:
         raise InputError("a distribution needs an axis of outcomes, got a single number")
