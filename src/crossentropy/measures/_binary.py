@@ -30,7 +30,7 @@ def check_probabilities(values: Array, kind: Input) -> None:
 
 
 class BinaryLogs(NamedTuple):
-    """Probabilities of yes and their logarithms on demand."""
+    """Both sides of probabilities, log-probabilities or logits of yes, on demand."""
 
     xp: Any
     values: Array
@@ -71,11 +71,6 @@ class BinaryLogs(NamedTuple):
     def _bounded(self, silent: Array, log: Array) -> Array:
         least = constant(math.log(least_normal(log)), log)
         return self.xp.where(silent & (log == -math.inf), least, log)
-
-
-def binary_logs(xp: Any, values: Array, kind: Input) -> BinaryLogs:
-    """Both sides of probabilities, log-probabilities or logits of yes."""
-    return BinaryLogs(xp, values, kind)
 
 
 def _log_rest(xp: Any, log_p: Array) -> Array:

@@ -20,7 +20,7 @@ from ._arguments import (
     quiet,
     reject_entry,
 )
-from ._binary import binary_logs, check_probabilities
+from ._binary import BinaryLogs, check_probabilities
 from ._distribution import Distribution
 from ._divergences import cross
 from ._rows import Options, measure
@@ -180,7 +180,7 @@ def binary_entropy(
     with quiet(values):
         if validate:
             check_probabilities(values, kind)
-        logs = binary_logs(xp, values, kind)
+        logs = BinaryLogs(xp, values, kind)
         yes, no = logs.shares()
         nats = -(yes * logs.log_yes(yes) + no * logs.log_no(no))
         return xp.astype(nats / unit + 0.0, dtype, copy=False)

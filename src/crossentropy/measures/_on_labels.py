@@ -20,7 +20,7 @@ from ._arguments import (
     quiet,
     reject_entry,
 )
-from ._binary import binary_logs, check_probabilities
+from ._binary import BinaryLogs, check_probabilities
 from ._distribution import Distribution
 from ._rows import Options, check_weights, measure
 
@@ -92,7 +92,7 @@ def binary_cross_entropy(
             rule = "y must hold 0, 1 or probabilities in between"
             reject_entry(~((labels >= 0) & (labels <= 1)), labels, rule)
             check_probabilities(values, kind)
-        logs = binary_logs(xp, values, kind)
+        logs = BinaryLogs(xp, values, kind)
         other = 1 - labels
         log_yes, log_no = (
             log if floor is None else bounded(log, min=floor)
