@@ -217,3 +217,4 @@ def test_labels_weights_and_reductions():
 def test_orders_and_bases_may_be_numpys():
     p = [0.5, 0.25, 0.25]
     assert ce.renyi_entropy(p, np.int64(1), base=np.int64(2)) == ce.entropy(p) == 1.5
+    assert ce.renyi_entropy(p, np.float32(1), base=np.float32(2)) == 1.5

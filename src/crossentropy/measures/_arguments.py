@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -20,7 +21,6 @@ from crossentropy._errors import InputError
 Input: TypeAlias = Literal["proba", "log_proba", "logits"]
 Axis: TypeAlias = "int | tuple[int, ...]"
 
-NUMBER = (int, float, np.integer)
 KINDS = ("proba", "log_proba", "logits")
 
 
@@ -49,9 +49,6 @@ def as_arrays(*given: Any) -> Arrays:
     """Arrays of one library, device and floating-point type."""
     like = next(filter(_is_array, given), None)
     arrays = [joined(x, like) for x in given]
-    if is_torch(arrays[0]):
-        # For `namespace`, by a statement: torch's compiler follows that if it is the first call.
-        import array_api_compat.torch  # noqa: F401
     xp = namespace(*arrays)
     for array in arrays:
         if not xp.isdtype(array.dtype, ("bool", "integral")) and not is_floating(array):
@@ -120,9 +117,15 @@ def check_inputs(input: Input | tuple[Input, ...], count: int) -> tuple[Input, .
     return kinds
 
 
+def is_number(given: object) -> bool:
+    """Whether this is one real number, NumPy's included."""
+    # The first says it of Python's own to torch's compiler, which does not know the second.
+    return type(given) in (int, float) or isinstance(given, numbers.Real)
+
+
 def nats_per_unit(base: float) -> float:
     """Logarithm of the base: 1 for nats, log 2 for bits."""
-    if not (isinstance(base, NUMBER) and 1 < base < math.inf):
+    if not (is_number(base) and 1 < base < math.inf):
         raise InputError(f"base must be above 1 (2 for bits, math.e for nats), got {base!r}")
     return math.log(base)
 

@@ -9,13 +9,13 @@ from crossentropy._arrays import Array, clip
 from crossentropy._errors import InputError
 
 from ._arguments import (
-    NUMBER,
     Axis,
     Input,
     as_arrays,
     check_axes,
     check_inputs,
     constant,
+    is_number,
     nats_per_unit,
     quiet,
     reject_entry,
@@ -323,7 +323,7 @@ def _entropy(p: Distribution, weight: Array | None = None) -> Array:
 
 
 def _check_order(order: float) -> None:
-    if not (isinstance(order, NUMBER) and order >= 0):
+    if not (is_number(order) and order >= 0):
         raise InputError(f"order must be at least 0, got {order!r}")
 
 

@@ -15,6 +15,7 @@ from ._arguments import (
     check_axes,
     check_inputs,
     constant,
+    is_number,
     joined,
     nats_per_unit,
     quiet,
@@ -212,7 +213,7 @@ def _floor(clip: float | None) -> float | None:
     """Logarithm of the least probability that counts."""
     if clip is None:
         return None
-    if not (isinstance(clip, int | float) and 0 < clip < 1):
+    if not (is_number(clip) and 0 < clip < 1):
         raise InputError(
             f"clip must be None or a small positive number, such as 1e-7, got {clip!r}"
         )
