@@ -58,7 +58,7 @@ def cross_entropy(
         Whether to check that distributions are nonnegative and sum to one (within 1e-6 in
         float64, 3.5e-4 in float32, 2e-2 in 16 bits). The check reads the values, so it waits
         for a GPU and cannot run under ``jax.jit``. ``torch.compile(fullgraph=True)`` also wants
-        one call outside the compiler before, which imports what it cannot follow.
+        ``crossentropy.torch`` imported, or one call before: it cannot follow an import.
 
     Returns
     -------
