@@ -21,7 +21,7 @@ LAYERS = (
     ("_predictions", "_config"),
     ("losses",),
     ("elements",),
-    ("rows",),
+    ("rows", "measures"),
     ("_errors", "_optional", "_arrays", "_files"),
 )
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

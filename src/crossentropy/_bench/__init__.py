@@ -25,6 +25,7 @@ _MODULES = {
     "accuracy": "_accuracy",
     "binary": "_binary",
     "soft": "_soft",
+    "measures": "_measures",
 }
 SECTIONS = tuple(_MODULES)
 
