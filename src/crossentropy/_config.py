@@ -34,7 +34,8 @@ def show_config() -> None:
     print(f"paths here        {', '.join(rows.available_paths())}")
     print(f"CROSSENTROPY_ROWS {os.environ.get('CROSSENTROPY_ROWS', 'not set')}")
     print(
-        f"threads           torch's number in crossentropy.torch ({os.cpu_count()} cores), else 1"
+        f"threads           torch's number in crossentropy.torch, all of {os.cpu_count()} in "
+        "crossentropy.scores, else 1"
     )
 
 

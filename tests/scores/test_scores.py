@@ -143,6 +143,8 @@ PROBA = [[0.5, 0.5], [0.5, 0.5]]
         ([0, 1], PROBA, {"base": 1}, "base must be positive and not 1"),
         ([0, 1], PROBA, {"reduction": "sum"}, 'must be "mean" or "none"'),
         ([], np.empty((0, 2)), {"labels": [0, 1]}, "no rows"),
+        ([0, 1], np.empty((2, 0)), {}, "no columns"),
+        ([0, 1], PROBA, {"labels": []}, "labels names 0 classes"),
     ],
 )
 def test_errors_say_what_is_wrong(y, values, options, message):

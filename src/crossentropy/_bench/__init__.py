@@ -26,6 +26,7 @@ _MODULES = {
     "binary": "_binary",
     "soft": "_soft",
     "measures": "_measures",
+    "scores": "_scores",
 }
 SECTIONS = tuple(_MODULES)
 

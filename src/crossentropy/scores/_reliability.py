@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crossentropy._errors import InputError
-from crossentropy._predictions import Input, check_predictions
+from crossentropy._errors import InputError, closest
+from crossentropy._predictions import Input, Predictions, check_predictions
 
-from ._rows import picked, probabilities
+from ._bins import BINS, equal_width, expected_error
+from ._rows import class_probability, top_labels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -40,7 +41,8 @@ def reliability_curve(
     logits_or_proba: ArrayLike,
     *,
     input: Input,
-    bins: int = 15,
+    bins: int = BINS,
+    pos_label: Any = None,
     sample_weight: ArrayLike | None = None,
     labels: ArrayLike | None = None,
 ) -> ReliabilityCurve:
@@ -51,7 +53,11 @@ def reliability_curve(
     y_true, logits_or_proba, input, sample_weight, labels
         As for `log_loss`.
     bins : int, default 15
-        Number of bins ``(0, 1/bins], ..., (1 - 1/bins, 1]``.
+        Number of bins ``(0, 1/bins], ..., (1 - 1/bins, 1]``; 15 is the convention since Guo et
+        al., ICML 2017.
+    pos_label : label, optional
+        Take this label's probability against how often it is the label, in place of the top
+        label's.
 
     Returns
     -------
@@ -79,18 +85,26 @@ def reliability_curve(
     data = check_predictions(
         y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight
     )
-    proba = probabilities(data, input)
-    top = proba.argmax(axis=1)
-    confidence = picked(proba, top)
-    weight = np.ones(len(proba)) if data.weight is None else data.weight
-    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-
-    def total(values: Any) -> Array:
-        return np.bincount(bin_of, weights=weight * values, minlength=bins)
-
-    count = total(1.0)
+    sums = equal_width(*events(data, input, pos_label), data.weight, bins)
     with np.errstate(invalid="ignore"):  # 0/0 is the NaN of an empty bin
-        return ReliabilityCurve(total(confidence) / count, total(top == data.codes) / count, count)
+        return ReliabilityCurve(
+            sums.confidence / sums.weight, sums.correct / sums.weight, sums.weight
+        )
+
+
+def events(data: Predictions, input: Input, pos_label: Any = None) -> tuple[Array, Array]:
+    """What was predicted, with which probability, and whether it happened: (N,) each.
+
+    That the top label is right; or that the label is `pos_label`, where one is given.
+    """
+    if pos_label is None:
+        found = top_labels(data, input)
+        return found.confidence, found.code == data.codes
+    names = data.labels.tolist()
+    if pos_label not in names:
+        raise InputError(f"pos_label={pos_label!r} is no label: {closest(str(pos_label), names)}")
+    column = names.index(pos_label)
+    return class_probability(data, input, column), data.codes == column
 
 
 def expected_calibration_error(
@@ -98,7 +112,8 @@ def expected_calibration_error(
     logits_or_proba: ArrayLike,
     *,
     input: Input,
-    bins: int = 15,
+    bins: int = BINS,
+    pos_label: Any = None,
     sample_weight: ArrayLike | None = None,
     labels: ArrayLike | None = None,
 ) -> float:
@@ -110,7 +125,7 @@ def expected_calibration_error(
 
     Parameters
     ----------
-    y_true, logits_or_proba, input, bins, sample_weight, labels
+    y_true, logits_or_proba, input, bins, pos_label, sample_weight, labels
         As for `reliability_curve`.
 
     Returns
@@ -133,13 +148,9 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0, 1], [[0.9, 0.1], [0.8, 0.2]], input="proba"), 3)
     0.45
     """
-    curve = reliability_curve(
-        y_true,
-        logits_or_proba,
-        input=input,
-        bins=bins,
-        sample_weight=sample_weight,
-        labels=labels,
+    if bins < 1:
+        raise InputError(f"bins must be at least 1, got {bins}")
+    data = check_predictions(
+        y_true, logits_or_proba, input=input, labels=labels, sample_weight=sample_weight
     )
-    gap = np.abs(curve.accuracy - curve.confidence)
-    return float(np.nansum(curve.weight * gap) / curve.weight.sum())
+    return float(expected_error(equal_width(*events(data, input, pos_label), data.weight, bins)))
