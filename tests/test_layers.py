@@ -14,7 +14,7 @@ LAYERS = (
     ("__init__", "cli"),
     ("_compare", "_bench"),
     ("_page",),
-    ("calibration",),
+    ("calibration", "diagnosis"),
     ("torch",),
     ("scores", "_tables"),
     ("_fit",),

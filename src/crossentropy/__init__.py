@@ -41,7 +41,7 @@ from .measures import (
 )
 
 if TYPE_CHECKING:
-    from . import calibration, scores, torch
+    from . import calibration, diagnosis, scores, torch
     from ._compare import compare
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "compare",
     "conditional_entropy",
     "cross_entropy",
+    "diagnosis",
     "entropy",
     "entropy_from_counts",
     "entropy_from_samples",

@@ -27,6 +27,7 @@ _MODULES = {
     "soft": "_soft",
     "measures": "_measures",
     "scores": "_scores",
+    "diagnosis": "_diagnosis",
 }
 SECTIONS = tuple(_MODULES)
 
