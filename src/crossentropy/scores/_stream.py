@@ -35,11 +35,10 @@ class _Block(NamedTuple):
 
 
 class _Stream(NamedTuple):
-    """What is to be scored: where it comes from, its columns' labels, and how to read it."""
+    """What is to be scored: its name, the columns' labels, how many rows if known, and those."""
 
     name: str
     labels: list[str]
-    columns: list[str]
     rows: int | None
     blocks: Iterator[_Block]
 
@@ -192,7 +191,7 @@ def _open_table(
             )
             first += batch.num_rows
 
-    return _Stream(table.name, texts, columns, table.count, blocks())
+    return _Stream(table.name, texts, table.count, blocks())
 
 
 def _prediction_columns(
@@ -341,7 +340,7 @@ def _arrays(values: ArrayFile, y_true: Any, weight: Any, labels: Sequence[Any] |
                 codes = own if columns is None else encode(own, columns)[0]
             yield _Block(codes, block, part)
 
-    return _Stream(values.name, names, names, count, blocks())
+    return _Stream(values.name, names, count, blocks())
 
 
 def _cut(array: Any, size: int) -> Iterator[Any]:
