@@ -16,12 +16,14 @@ LAYERS = (
     ("_page",),
     ("calibration", "diagnosis"),
     ("torch",),
-    ("scores", "_tables"),
+    ("scores",),
+    ("_tables",),
     ("_fit",),
     ("_predictions", "_config"),
     ("losses",),
     ("elements",),
     ("rows", "measures"),
+    ("_progress",),
     ("_errors", "_optional", "_arrays", "_files"),
 )
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

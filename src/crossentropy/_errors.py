@@ -16,6 +16,24 @@ class InputError(ValueError):
     """
 
 
+class RowError(InputError):
+    """`InputError` of one row, for callers that know where it came from.
+
+    Attributes
+    ----------
+    rule
+        What the row breaks.
+    row
+        Its index.
+    shown
+        What it holds.
+    """
+
+    def __init__(self, rule: str, row: int, shown: str) -> None:
+        super().__init__(f"{rule}; row {row} is {shown}")
+        self.rule, self.row, self.shown = rule, row, shown
+
+
 def closest(name: str, names: Iterable[object]) -> str:
     """Say which of the names was probably meant, and which there are.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from crossentropy._errors import InputError
+from crossentropy._errors import InputError, RowError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -89,7 +89,7 @@ def encode(y_true: Array, labels: Array | None) -> tuple[Array, Array]:
         codes = _encode_any(y_true, classes)
     if len(codes) and codes.min() < 0:
         row = int(codes.argmin())
-        raise InputError(f"y_true[{row}] is {y_true[row]!r}, which is not among the labels")
+        raise RowError("y_true must be among the labels", row, repr(y_true[row]))
     return codes, classes
 
 
@@ -163,7 +163,7 @@ def reject_row(bad: Any, values: Array, rule: str, first: int = 0) -> None:
     if bad.any():
         row = int(bad.argmax())
         shown = np.array2string(values[row], threshold=6, edgeitems=3, precision=4)
-        raise InputError(f"{rule}; row {first + row} is {shown}")
+        raise RowError(rule, first + row, shown)
 
 
 def softmax(logits: Array) -> Array:

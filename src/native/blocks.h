@@ -87,6 +87,7 @@ inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_
     write_lanes(out.prob + i, own * inverse, part);
     write_lanes(out.prob_rest + i, rest * inverse, part);
     store(batch.prob_of_max + k, (first ? e : one) * inverse);
+    if (out.top_prob) write_lanes(out.top_prob + i, inverse, part);  // its greatest term is 1
     if (out.weighted_nll == nullptr) continue;
     // -sum w_j log p_j; what has no weight contributes nothing, even at a masked logit
     const Vector<double> w_y = load(batch.target_weight + k), others = rows.weight_total - w_y;

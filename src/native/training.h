@@ -23,6 +23,7 @@ struct TrainingTable {
             column(2, begin),
             column(3, begin),
             weighted ? column(4, begin) : nullptr,
+            nullptr,
             nullptr};
   }
 };

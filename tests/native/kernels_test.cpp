@@ -23,14 +23,15 @@ const Kernels* const kLevels[] = {CROSSENTROPY_LEVELS(CROSSENTROPY_ENTRY)};
 
 void run(const Kernels& level, const Case& c, uint64_t seed) {
   const int64_t count = c.rows.count(), classes = c.rows.classes;
-  const Guarded table(5 * count * 8), argmax(count * 8);
+  const Guarded table(5 * count * 8), argmax(count * 8), top_prob(count * 8);
   double* base = table.as<double>();
   const Statistics found = {base,
                             base + count,
                             base + 2 * count,
                             base + 3 * count,
                             c.weighted ? base + 4 * count : nullptr,
-                            argmax.as<int64_t>()};
+                            argmax.as<int64_t>(),
+                            top_prob.as<double>()};
   // ranges as threads get them, however few rows there are
   const int64_t cut = count / 3;
   for (const int64_t begin : {int64_t{0}, cut})
@@ -99,7 +100,7 @@ void run_on_threads(const Kernels& level) {
   const auto statistics = [&](const Guarded& table, int64_t threads) {
     double* base = table.as<double>();
     const Statistics out = {base,    base + count, base + 2 * count, base + 3 * count,
-                            nullptr, nullptr};
+                            nullptr, nullptr,      nullptr};
     Rows rows = c.rows;
     rows.weight = nullptr;
     over_rows(count, rows.classes, threads,

@@ -73,6 +73,7 @@ def test_planes_are_transposed_rows(path, shape, dtype):
     want, exact = both(rows.make(flat, target, **options), slopes, weighted=True, argmax=True)
     np.testing.assert_allclose(got.table, want.table, rtol=3e-6, atol=1e-6)
     np.testing.assert_array_equal(got.argmax, want.argmax)
+    np.testing.assert_allclose(got.top_prob, want.top_prob, rtol=3e-6)
     assert gradient.shape == shape
     transposed = gradient.swapaxes(1, 2).reshape(flat.shape).astype(np.float64)
     tolerance = 1e-6 if np.dtype(dtype).itemsize > 2 else 1e-2
@@ -137,8 +138,11 @@ def test_argmax_is_the_first_greatest(path, classes, dtype):
     rng = np.random.default_rng(classes)
     logits = rng.integers(-3, 3, (90, classes)).astype(dtype)  # many ties
     target = rng.integers(0, classes, 90)
-    got = rows.statistics(rows.make(logits, target), argmax=True).argmax
-    np.testing.assert_array_equal(got, logits.argmax(1))
+    got = rows.statistics(rows.make(logits, target), argmax=True)
+    np.testing.assert_array_equal(got.argmax, logits.argmax(1))
+    wide = logits.astype(np.float64)
+    top_prob = np.exp(wide.max(1) - np.logaddexp.reduce(wide, axis=1))
+    np.testing.assert_allclose(got.top_prob, top_prob, rtol=3e-6)
 
 
 @pytest.mark.parametrize("classes", [5, 200, 5000])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossentropy.scores import accuracy, brier_score, calibration_error, log_loss
+from crossentropy.scores import Evaluation, accuracy, brier_score, calibration_error, log_loss
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("CROSSENTROPY_PREDICTIONS", ROOT / "../shared/data/predictions"))
@@ -47,3 +47,17 @@ def test_the_reference_table(name):
     np.testing.assert_allclose(found[:4], REFERENCE[name][:4], atol=2e-6)
     smooth = calibration_error(y, proba, kind="smooth", **said)
     assert float(smooth) == pytest.approx(REFERENCE[name][5], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_the_reference_table_by_a_stream(name):
+    proba, y = load(name)
+    proba = proba.astype(np.float64)
+    proba /= proba.sum(axis=1, keepdims=True)
+    evaluation = Evaluation(proba.shape[1], input="proba")
+    for part in np.array_split(np.arange(len(y)), 7):
+        evaluation.update(y[part], proba[part])
+    result = evaluation.result(draws=10)
+    errors = [result.calibration[kind] for kind in ("ece", "debiased", "smooth")]
+    found = [result.accuracy, result.log_loss, result.brier, *errors]
+    np.testing.assert_allclose(found, REFERENCE[name], atol=5e-5)

@@ -127,7 +127,7 @@ PROBA = [[0.5, 0.5], [0.5, 0.5]]
         ([0, 1], PROBA, {"input": "guess"}, 'input must be "logits" or "proba"'),
         ([0, 1], [0.5, 0.5], {}, "pass the columns 1 - p and p"),
         ([0], PROBA, {}, r"y_true of shape \(2,\), got \(1,\)"),
-        ([0, 2], PROBA, {"labels": [0, 1]}, r"y_true\[1\] is .*2.*not among the labels"),
+        ([0, 2], PROBA, {"labels": [0, 1]}, "among the labels; row 1 is .*2"),
         ([0, 0], PROBA, {}, "y_true holds 1 classes .* 2 columns; pass labels="),
         ([0, 1], PROBA, {"labels": [0, 1, 2]}, "labels names 3 classes"),
         ([0, 1], PROBA, {"labels": [1, 1]}, "names a class twice"),

@@ -26,6 +26,7 @@ _MODULES = {
     "binary": "_binary",
     "soft": "_soft",
     "measures": "_measures",
+    "evaluation": "_evaluation",
     "scores": "_scores",
     "diagnosis": "_diagnosis",
 }

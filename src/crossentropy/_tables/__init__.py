@@ -5,6 +5,8 @@ found, what was wanted, what to do.
 """
 
 from crossentropy._errors import InputError
+from crossentropy._tables._batches import Batches, ahead, open_batches
+from crossentropy._tables._blocks import ArrayFile
 from crossentropy._tables._dataset import (
     SAMPLES,
     Dataset,
@@ -16,11 +18,15 @@ from crossentropy._tables._files import read_arrays, read_table
 
 __all__ = [
     "SAMPLES",
+    "ArrayFile",
+    "Batches",
     "Dataset",
     "InputError",
+    "ahead",
     "load_dataset",
     "load_features",
     "load_sample",
+    "open_batches",
     "read_arrays",
     "read_table",
 ]

@@ -17,6 +17,8 @@ from crossentropy._optional import require
 if TYPE_CHECKING:
     import pandas as pd
 
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
 
 def read_table(path: str | Path, *, text: Collection[str] = ()) -> pd.DataFrame:
     """Read a CSV, TSV, Parquet, Arrow or Feather file.
@@ -46,7 +48,7 @@ def read_table(path: str | Path, *, text: Collection[str] = ()) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name!r} is not UTF-8 text; save it as UTF-8") from error
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path.name!r} cannot be read: {_why(error, path)}") from error
+        raise InputError(f"{path.name!r} cannot be read: {why(error, path)}") from error
     frame: pd.DataFrame = _plain(table).to_pandas(ignore_metadata=True, date_as_object=False)
     return frame
 
@@ -80,11 +82,13 @@ def existing(path: str | Path) -> Path:
     return path
 
 
-def _read_csv(path: Path, text: Collection[str], delimiter: str = ",") -> Any:
+def _read_text(path: Path, text: Collection[str]) -> Any:
     pa, pc = require("pyarrow", "cli"), require("pyarrow.csv", "cli")
     table = pc.read_csv(
         path,
-        parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        parse_options=pc.ParseOptions(
+            delimiter=DELIMITERS[path.suffix.lower()], newlines_in_values=True
+        ),
         convert_options=pc.ConvertOptions(
             strings_can_be_null=True, column_types=dict.fromkeys(text, pa.string())
         ),
@@ -97,10 +101,6 @@ def _read_csv(path: Path, text: Collection[str], delimiter: str = ",") -> Any:
     return table
 
 
-def _read_tsv(path: Path, text: Collection[str]) -> Any:
-    return _read_csv(path, text, delimiter="\t")
-
-
 def _read_parquet(path: Path, text: Collection[str]) -> Any:
     return require("pyarrow.parquet", "cli").read_table(path)
 
@@ -110,28 +110,27 @@ def _read_feather(path: Path, text: Collection[str]) -> Any:
 
 
 _READERS: dict[str, Callable[[Path, Collection[str]], Any]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
+    ".csv": _read_text,
+    ".tsv": _read_text,
     ".parquet": _read_parquet,
     ".arrow": _read_feather,
     ".feather": _read_feather,
 }
 
 
-def _why(error: Exception, path: Path) -> str:
+def why(error: Exception, path: Path) -> str:
     """Say in one clause why reading failed and what to do."""
     if isinstance(error, PermissionError):
         return "you may not read it; change its permissions"
-    if path.suffix.lower() in (".csv", ".tsv"):
+    if path.suffix.lower() in DELIMITERS:
         return _ragged(path) or "it holds no table; wanted a line of column names, then rows"
     return f"it is not a whole {path.suffix[1:]} file; was it cut short or renamed?"
 
 
 def _ragged(path: Path) -> str | None:
     """Find the first line that has more or fewer values than the header."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = csv.reader(file, delimiter=delimiter)
+        rows = csv.reader(file, delimiter=DELIMITERS[path.suffix.lower()])
         width = len(next(rows, []))
         for row in rows:
             if row and len(row) != width:

@@ -1,9 +1,8 @@
-"""What a person sees in the terminal: progress, then the table."""
+"""What a person sees in the terminal: the table."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from crossentropy._optional import require
@@ -23,32 +22,6 @@ def console(*, stderr: bool = False) -> Console:
     if not result.is_terminal:
         result.width = _PLAIN_WIDTH
     return result
-
-
-@contextlib.contextmanager
-def progress(task: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr, and offer the function that moves it.
-
-    Parameters
-    ----------
-    task
-        What is being done.
-    """
-    bars = require("rich.progress", "cli")
-    err = console(stderr=True)
-    bar = bars.Progress(
-        bars.TextColumn("{task.description}", markup=False),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-    with bar:
-        shown = bar.add_task(task, total=None)
-        yield lambda done, total: bar.update(shown, completed=done, total=total)
 
 
 def show(results: Mapping[str, Any]) -> None:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from crossentropy._errors import InputError
 from crossentropy._files import replacing
+from crossentropy._progress import progress
 from crossentropy._tables import SAMPLES, load_dataset, load_sample
 from crossentropy.cli._files import refuse_unwritable
-from crossentropy.cli._terminal import progress, show
+from crossentropy.cli._terminal import show
 
 INTERRUPTED = 130
 _RESULTS = ("report.html", "results.json", "predictions.parquet", "model")

@@ -70,11 +70,14 @@ class RowStatistics:
         (4, N) or (5, N) float64: the statistics below, in their order.
     argmax
         (N,) int64, the class of the greatest logit as the rule sees it, where it was asked for.
+    top_prob
+        (N,) float64, the probability of that class, likewise; of no use in ignored rows.
     """
 
     rows: Rows
     table: Array
     argmax: Array | None = None
+    top_prob: Array | None = None
 
     @property
     def lse(self) -> Array:

@@ -70,7 +70,7 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
     weighted
         Whether to add −Σ_j w_j log p_j.
     argmax
-        Whether to add the class of the greatest logit.
+        Whether to add the class of the greatest logit and its probability.
 
     Raises
     ------

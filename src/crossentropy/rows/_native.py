@@ -194,17 +194,19 @@ def statistics(
     total = float(memory.column(weight).sum()) if weighted else 0.0
     table = memory.table((5 if weighted else 4, count))
     best = memory.indices(count) if argmax else None
+    top = memory.table((1, count))[0] if argmax else None
     bad = kernels.statistics(
         *_common(rows, memory),
         _address(weight, memory),
         total,
         memory.address(table),
         _address(best, memory),
+        _address(top, memory),
         rows.n_threads,
     )
     if bad >= 0:
         raise_out_of_range(rows, bad)
-    return RowStatistics(rows, table, best)
+    return RowStatistics(rows, table, best, top)
 
 
 def gradient(

@@ -25,7 +25,9 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
     xp = namespace(rows.logits)
     if rows.classes == 0:  # where all rows can only be ignored
         none = xp.zeros((4 + weighted, rows.target.shape[0]), dtype=_row_dtype(rows.logits))
-        return RowStatistics(rows, none, xp.zeros_like(rows.target) if argmax else None)
+        if not argmax:
+            return RowStatistics(rows, none)
+        return RowStatistics(rows, none, xp.zeros_like(rows.target), none[0, ...])
     with quiet(rows.logits):
         z = adjusted(_silenced(rows))
         is_target = _target_mask(rows, z)
@@ -42,8 +44,10 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
             counts = (weight != 0) & ~is_target
             weighted_below = xp.sum(xp.where(counts, -weight * above, nothing), axis=1)
         sums = Sums(target_logit, shift, total, weighted_below)
-        best = argmax_of(rows, z) if argmax else None
-        return RowStatistics(rows, table_of(rows, sums), best)
+        table = table_of(rows, sums)
+        if not argmax:
+            return RowStatistics(rows, table)
+        return RowStatistics(rows, table, argmax_of(rows, z), top_prob_of(z, table))
 
 
 def gradient(rows: Rows, statistics: RowStatistics, slopes: Slopes) -> Array:
@@ -106,6 +110,13 @@ def argmax_of(rows: Rows, z: Array) -> Array:
     xp = namespace(z)
     best = xp.reshape(xp.argmax(z, axis=1), (-1,))
     return xp.where(rows.target == rows.ignore_index, xp.zeros_like(best), best)
+
+
+def top_prob_of(z: Array, table: Array) -> Array:
+    """The greatest probability of each row."""
+    xp = namespace(table)
+    greatest = xp.astype(xp.reshape(xp.max(z, axis=1), (-1,)), table.dtype, copy=False)
+    return clip(xp.exp(greatest - table[0, ...]), max=1.0)
 
 
 class Factors(NamedTuple):

@@ -30,8 +30,10 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
     with _pure.quiet(rows.logits):
         parts = [_block_statistics(block, weighted, argmax) for _, _, block in _blocks(rows)]
     table = xp.concat([part.table for part in parts], axis=1)
-    best = xp.concat([part.argmax for part in parts]) if argmax else None
-    return RowStatistics(rows, table, best)
+    if not argmax:
+        return RowStatistics(rows, table)
+    best, top = (xp.concat([getattr(part, of) for part in parts]) for of in ("argmax", "top_prob"))
+    return RowStatistics(rows, table, best, top)
 
 
 def gradient(
@@ -84,6 +86,7 @@ def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics
     xp = namespace(rows.logits)
     z = _pure.adjusted(rows)
     best = _pure.argmax_of(rows, z) if argmax else None
+    greatest = xp.max(z, axis=1, keepdims=True) if argmax else None
     if z is rows.logits:
         z = xp.asarray(z, copy=True)
     where = _target_entries(rows)
@@ -98,7 +101,10 @@ def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics
         z[where] = -xp.inf
     total = xp.sum(xp.exp(z, out=z), axis=1)
     sums = _pure.Sums(target_logit, shift, total, weighted_below)
-    return RowStatistics(rows, _pure.table_of(rows, sums), best)
+    table = _pure.table_of(rows, sums)
+    if greatest is None:
+        return RowStatistics(rows, table)
+    return RowStatistics(rows, table, best, _pure.top_prob_of(greatest, table))
 
 
 def _weighted_below(rows: Rows, z: Array) -> Array:

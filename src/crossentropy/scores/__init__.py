@@ -17,16 +17,22 @@ from ._calibration_test import CalibrationTest, calibration_test
 from ._decisions import accuracy, balanced_accuracy, top_k_accuracy
 from ._decompose import Decomposition, decompose
 from ._display import ReliabilityDisplay
+from ._evaluation import Evaluation
 from ._log_loss import log_loss
 from ._reliability import ReliabilityCurve, expected_calibration_error, reliability_curve
+from ._result import ClassScores, EvaluationResult
 from ._scorer import Scorer, scorer
 from ._skill import skill
+from ._stream import evaluate
 
 __all__ = [
     "Bins",
     "CalibrationError",
     "CalibrationTest",
+    "ClassScores",
     "Decomposition",
+    "Evaluation",
+    "EvaluationResult",
     "ReliabilityCurve",
     "ReliabilityDisplay",
     "Scorer",
@@ -36,6 +42,7 @@ __all__ = [
     "calibration_error",
     "calibration_test",
     "decompose",
+    "evaluate",
     "expected_calibration_error",
     "log_loss",
     "reliability_curve",

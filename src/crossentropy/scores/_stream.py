@@ -1,0 +1,354 @@
+"""Files and tables larger than memory, scored batch by batch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from crossentropy._errors import InputError, RowError, closest
+from crossentropy._optional import require
+from crossentropy._predictions import Input, encode
+from crossentropy._progress import progress as progress_bar
+from crossentropy._tables import ArrayFile, Batches, ahead, open_batches
+
+from ._evaluation import BLOCK, Evaluation
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from crossentropy._predictions import Array
+
+_PREFIX = {"logits": "logit_", "proba": "p_"}
+_SHOWN = 20
+
+
+class _Block(NamedTuple):
+    """Rows to be scored."""
+
+    codes: Array
+    values: Array
+    weight: Array | None
+
+
+class _Stream(NamedTuple):
+    """What is to be scored: its name, the columns' labels, how many rows if known, and those."""
+
+    name: str
+    labels: list[str]
+    rows: int | None
+    blocks: Iterator[_Block]
+
+
+def evaluate(
+    source: Any,
+    *,
+    input: Input,
+    target: str | Path | ArrayLike = "y_true",
+    predictions: str | Sequence[str] | None = None,
+    sample_weight: str | ArrayLike | None = None,
+    labels: Sequence[Any] | None = None,
+    confusion: bool | None = None,
+    classwise: bool = False,
+    n_threads: int = 1,
+    progress: bool | None = None,
+) -> Evaluation:
+    """Score the predictions in a file or table, batch by batch, in constant memory.
+
+    Parameters
+    ----------
+    source : path or table
+        A CSV, TSV, Parquet, Arrow or Feather file, an NPZ file of arrays, or an NPY file of
+        predictions; or a pyarrow dataset, or a table of pyarrow, pandas or polars.
+    input : {"logits", "proba"}
+        What the predictions are.
+    target : str, path or array-like, default "y_true"
+        The column (in NPZ the array) of the true labels. For predictions in NPY, the path of an
+        NPY file of labels, or the labels.
+    predictions : sequence of str or str, optional
+        The columns of the predictions, one for each class; by default those named ``logit_`` or
+        ``p_`` and the label. In NPZ the name of the array; by default ``logits`` or ``proba``.
+    sample_weight : str or array-like, optional
+        The column or array of weights; beside NPY, the weights.
+    labels : sequence, optional
+        The label of each prediction column. By default what follows ``logit_`` or ``p_``, and
+        0, 1, ... for arrays.
+    confusion, classwise, n_threads
+        As for `Evaluation`.
+    progress : bool, optional
+        Whether to show a progress bar; by default if stderr is a terminal and rich is installed.
+
+    Returns
+    -------
+    Evaluation
+        Of all rows: its ``result()`` has the scores, and it merges with that of other files.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or is cut short, a column is missing, or a row holds what
+        `Evaluation.update` refuses; with the file, the row (from 1, the header left out) and
+        the column.
+    ImportError
+        If a table is to be read and pyarrow is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"y_true": ["cat", "dog"], "p_cat": [0.5, 0.75], "p_dog": [0.5, 0.25]})
+    >>> evaluation = evaluate(table, input="proba")
+    >>> evaluation.result(base=2).log_loss
+    1.5
+    """
+    if input not in ("logits", "proba"):
+        raise InputError(f'input must be "logits" or "proba", got {input!r}')
+    suffix = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
+    openers: dict[str, Any] = {".npy": _open_npy, ".npz": _open_npz}
+    opener = openers.get(suffix, _open_table)
+    stream: _Stream = opener(source, input, target, predictions, sample_weight, labels)
+    evaluation = Evaluation(
+        len(stream.labels),
+        input=input,
+        confusion=confusion,
+        classwise=classwise,
+        class_names=stream.labels,
+        n_threads=n_threads,
+    )
+    first = 0
+    with progress_bar(f"evaluating {stream.name}", shown=progress) as moved:
+        for block in ahead(stream.blocks):
+            with _Located(stream.name, first):
+                evaluation.update(*block)
+            first += len(block.codes)
+            moved(first, stream.rows)
+    if first == 0:
+        raise InputError(f"{stream.name!r} is empty: it has no row")
+    return evaluation
+
+
+class _Located:
+    """Says of an error in a row which one of the whole source it is."""
+
+    def __init__(self, name: str, first: int) -> None:
+        self._name, self._first = name, first
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, RowError):
+            raise InputError(
+                f"{self._name!r}: row {self._first + error.row + 1} is {error.shown}: {error.rule}"
+            ) from None
+
+
+# Tables
+
+
+def _open_table(
+    source: Any,
+    input: Input,
+    target: Any,
+    predictions: str | Sequence[str] | None,
+    sample_weight: Any,
+    labels: Sequence[Any] | None,
+) -> _Stream:
+    table = open_batches(source)
+    for option, value in (("target", target), ("sample_weight", sample_weight)):
+        if value is not None and not isinstance(value, str):
+            raise InputError(
+                f"{option} names a column of {table.name!r}, got {type(value).__name__}"
+            )
+    columns = _prediction_columns(table, input, predictions)
+    given = [target, *columns, *([] if sample_weight is None else [sample_weight])]
+    for name in given:
+        if table.names.count(name) > 1:
+            raise InputError(f"{table.name!r} has two columns named {name!r}; rename one of them")
+        if name not in table.names:
+            raise InputError(f"{table.name!r} has no column {name!r}: {closest(name, table.names)}")
+        if given.count(name) > 1:
+            raise InputError(
+                f"{table.name!r}: column {name!r} was given two uses; it can have only one"
+            )
+    prefix = _PREFIX[input]
+    named = [name.removeprefix(prefix) for name in columns] if labels is None else list(labels)
+    if len(named) != len(columns):
+        raise InputError(f"{len(columns)} columns need as many labels, got {len(named)}")
+    texts = list(map(str, named))
+    if len(set(texts)) < len(texts):
+        raise InputError("labels names a class twice; every column needs a label of its own")
+
+    def blocks() -> Iterator[_Block]:
+        first = 0
+        for batch in table.read(given, max(1, BLOCK // len(columns)), [target]):
+            column = functools.partial(_numbers, table.name, batch, first)
+            yield _Block(
+                _codes(table.name, batch, target, texts, first),
+                _planes([column(name) for name in columns]),
+                None if sample_weight is None else column(sample_weight),
+            )
+            first += batch.num_rows
+
+    return _Stream(table.name, texts, table.count, blocks())
+
+
+def _prediction_columns(
+    table: Batches, input: Input, predictions: str | Sequence[str] | None
+) -> list[str]:
+    if predictions is not None:
+        return [predictions] if isinstance(predictions, str) else list(predictions)
+    prefix = _PREFIX[input]
+    columns = [name for name in table.names if name.startswith(prefix)]
+    if len(columns) < 2:
+        raise InputError(
+            f"{table.name!r} has {len(columns)} columns named {prefix}<class>, wanted one for each "
+            f"class; name them by predictions=: {closest(prefix, table.names)}"
+        )
+    return columns
+
+
+def _numbers(table: str, batch: Any, first: int, name: str) -> Array:
+    """A column as numbers, in the memory that it has if it may."""
+    pa = require("pyarrow", "cli")
+    column = batch.column(name)
+    if column.null_count:
+        row = first + column.is_null().index(pa.scalar(True)).as_py() + 1
+        raise InputError(f"{table!r}: column {name!r} is empty in row {row}; fill it in")
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        raise InputError(f"{table!r}: column {name!r} holds {kind}, wanted numbers")
+    values: Array = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _planes(columns: list[Array]) -> Array:
+    """(rows, classes) whose columns are contiguous, which is how the kernels like them."""
+    short = all(column.dtype in (np.float16, np.float32) for column in columns)
+    planes = np.empty((len(columns), len(columns[0])), np.float32 if short else np.float64)
+    for plane, column in zip(planes, columns, strict=True):
+        plane[...] = column
+    values: Array = planes.T
+    return values
+
+
+def _codes(table: str, batch: Any, target: str, labels: list[str], first: int) -> Array:
+    """The columns of the labels."""
+    pa, pc = require("pyarrow", "cli"), require("pyarrow.compute", "cli")
+    column = batch.column(target)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    counted = pa.types.is_integer(column.type) and labels == _counted(len(labels))
+    if counted and not column.null_count:
+        values: Array = column.to_numpy(zero_copy_only=False)
+        if ((values >= 0) & (values < len(labels))).all():
+            return values
+    try:
+        known = pa.array(labels).cast(column.type)
+    except pa.ArrowInvalid:
+        known = pa.array([], column.type)  # labels of another kind: the first row is unknown
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(
+            f"{table!r}: column {target!r} holds {column.type}, which are no labels"
+        ) from error
+    codes = pc.index_in(column, value_set=known, skip_nulls=True)
+    if codes.null_count:
+        row = codes.is_null().index(pa.scalar(True)).as_py()
+        shown = ", ".join(labels[:_SHOWN]) + (", ..." if len(labels) > _SHOWN else "")
+        raise InputError(
+            f"{table!r}: column {target!r} holds {column[row].as_py()!r} in row {first + row + 1}, "
+            f"which is not among the labels {shown}"
+        )
+    return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
+
+
+@functools.lru_cache(1)
+def _counted(count: int) -> list[str]:
+    return list(map(str, range(count)))
+
+
+# Arrays
+
+
+def _open_npz(
+    source: str | Path,
+    input: Input,
+    target: Any,
+    predictions: Any,
+    sample_weight: Any,
+    labels: Sequence[Any] | None,
+) -> _Stream:
+    default = "logits" if input == "logits" else "proba"
+    names = (target, default if predictions is None else predictions, sample_weight)
+    for option, name in zip(("target", "predictions", "sample_weight"), names, strict=True):
+        if name is not None and not isinstance(name, str):
+            raise InputError(f"{option} names an array of the NPZ file, got {type(name).__name__}")
+    codes, values, weight = (None if name is None else ArrayFile(source, name) for name in names)
+    assert codes is not None
+    assert values is not None
+    return _arrays(values, codes, weight, labels)
+
+
+def _open_npy(
+    source: str | Path,
+    input: Input,
+    target: Any,
+    predictions: Any,
+    sample_weight: Any,
+    labels: Sequence[Any] | None,
+) -> _Stream:
+    if predictions is not None:
+        raise InputError("an NPY file is one array, so predictions= has nothing to name")
+
+    def opened(given: Any, option: str) -> Any:
+        if isinstance(given, str | Path):
+            if Path(given).suffix.lower() != ".npy":
+                raise InputError(
+                    f"predictions in NPY need {option}= an NPY file or an array, got {str(given)!r}"
+                )
+            return ArrayFile(given)
+        return None if given is None else np.asarray(given)
+
+    return _arrays(
+        ArrayFile(source), opened(target, "target"), opened(sample_weight, "sample_weight"), labels
+    )
+
+
+def _arrays(values: ArrayFile, y_true: Any, weight: Any, labels: Sequence[Any] | None) -> _Stream:
+    if len(values.shape) != 2 or values.dtype.kind not in "fiu":
+        raise InputError(
+            f"{values.name!r} has shape {values.shape} and type {values.dtype}; wanted numbers "
+            "of shape (rows, classes)"
+        )
+    count, classes = values.shape
+    for option, given in (("target", y_true), ("sample_weight", weight)):
+        if given is not None and given.shape != (count,):
+            raise InputError(f"{option} has shape {given.shape}, wanted ({count},)")
+    if labels is not None and len(labels) != classes:
+        raise InputError(f"{classes} columns need as many labels, got {len(labels)}")
+    names = _counted(classes) if labels is None else list(map(str, labels))
+    columns = None if labels is None else np.asarray(labels)
+    size = max(1, BLOCK // max(1, classes))
+
+    def blocks() -> Iterator[_Block]:
+        parts = (_cut(given, size) for given in (y_true, values, weight))
+        for index, (own, block, part) in enumerate(zip(*parts, strict=False)):
+            with _Located(values.name, index * size):
+                codes = own if columns is None else encode(own, columns)[0]
+            yield _Block(codes, block, part)
+
+    return _Stream(values.name, names, count, blocks())
+
+
+def _cut(array: Any, size: int) -> Iterator[Any]:
+    if array is None:
+        while True:
+            yield None
+    elif isinstance(array, ArrayFile):
+        yield from array.blocks(size)
+    else:
+        for first in range(0, len(array), size):
+            yield array[first : first + size]
