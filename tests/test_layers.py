@@ -22,7 +22,7 @@ LAYERS = (
     ("_predictions", "_config"),
     ("losses",),
     ("elements",),
-    ("rows",),
+    ("rows", "measures"),
     ("_progress",),
     ("_errors", "_optional", "_arrays", "_files"),
 )

@@ -148,7 +148,7 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
       load_tile<S>(rows, tile, c, classes, buffer);
       adjust_tile<T>(rows, tile, c, classes, buffer);
       for (int64_t i = 0; i < size && out.argmax; i += lanes)
-        best_of_lanes<T>(buffer, c, classes, i, sums, argmax);
+        best_of_lanes<T>(buffer, c, classes, i, sums);
       take_targets(target, size, c, classes, buffer, sums);
       for (int64_t i = 0; i < size; i += lanes)
         reduce_lanes<false, T>(rows, buffer, c, classes, i, target.at(i), batch, sums);

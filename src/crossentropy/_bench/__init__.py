@@ -25,9 +25,9 @@ _MODULES = {
     "accuracy": "_accuracy",
     "binary": "_binary",
     "soft": "_soft",
-    "scores": "_scores",
+    "measures": "_measures",
     "evaluation": "_evaluation",
-    "calibration": "_calibration",
+    "scores": "_scores",
     "diagnosis": "_diagnosis",
 }
 SECTIONS = tuple(_MODULES)

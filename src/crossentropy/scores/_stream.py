@@ -35,12 +35,11 @@ class _Block(NamedTuple):
     beside: Any = None  # of a table's column or an array, for callers that want one more
 
 
-class PredictionStream(NamedTuple):
-    """What is to be scored: where it comes from, its columns' labels, and how to read it."""
+class _Stream(NamedTuple):
+    """What is to be scored: its name, the columns' labels, how many rows if known, and those."""
 
     name: str
     labels: list[str]
-    columns: list[str]
     rows: int | None
     blocks: Iterator[_Block]
     proba: bool
@@ -231,7 +230,7 @@ def _open_table(
             )
             first += batch.num_rows
 
-    return PredictionStream(table.name, texts, columns, table.count, blocks(), input == "proba")
+    return _Stream(table.name, texts, table.count, blocks())
 
 
 def _prediction_columns(
@@ -395,7 +394,7 @@ def _arrays(
             codes = own if labels is None else encode(own, np.asarray(labels))[0]
             yield _Block(codes, block, part, more)
 
-    return PredictionStream(values.name, names, names, count, blocks(), input == "proba")
+    return _Stream(values.name, names, count, blocks())
 
 
 def _cut(array: Any, size: int) -> Iterator[Any]:

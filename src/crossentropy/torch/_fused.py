@@ -252,7 +252,7 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
     training = Training(
         rule=rule,
         class_weight=per_class(objective.class_weight, logits),
-        sample_weight=None if own is None else own.double().contiguous(),
+        sample_weight=None if own is None else _numpy.in_double(own),
         label_smoothing=objective.label_smoothing,
         share=objective.share,
         z_loss=objective.z_loss,

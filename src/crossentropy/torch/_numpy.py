@@ -34,6 +34,11 @@ def is_plain(tensor: Tensor) -> bool:
     return _native.torch_memory().has_memory(tensor) and tensor.is_contiguous()
 
 
+def in_double(tensor: Tensor) -> Tensor:
+    """The numbers of a plain tensor as float64."""
+    return torch.from_numpy(np.asarray(tensor.numpy(), dtype=np.float64))
+
+
 def evaluate(problem: Problem, row: RowStatistics) -> Evaluation:
     """`Problem.evaluate`, with slopes that are NumPy's."""
     viewed = problem.as_numpy()
