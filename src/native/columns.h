@@ -19,6 +19,7 @@ template <typename T>
 struct TileSums {
   alignas(64) T max[kBatch], own[kBatch], reference[kBatch], best[kBatch];
   alignas(64) T sum[kBatch], weighted[kBatch];
+  alignas(64) typename BitsOf<T>::type first[kBatch];  // the first class that has `best`
 };
 
 template <typename T>
@@ -105,16 +106,20 @@ inline void reduce_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, int64
 // The first class of the greatest logit so far, or of a NaN.
 template <typename T>
 inline void best_of_lanes(const Tile<T>& buffer, int64_t begin, int64_t classes, int64_t i,
-                          TileSums<T>& sums, int64_t* argmax) {
-  for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
-    for (int64_t c = 0; c < classes; ++c) {
-      const T z = buffer[c][k];
-      if (begin + c > 0 && !(z > sums.best[k]) && !(z != z && sums.best[k] == sums.best[k]))
-        continue;
-      sums.best[k] = z;
-      argmax[k] = begin + c;
-    }
+                          TileSums<T>& sums) {
+  using Bits = typename BitsOf<T>::type;
+  using Classes = typename Lanes<T>::Bits;
+  Vector<T> best = load(begin == 0 ? &buffer[0][i] : sums.best + i);
+  Classes first{};
+  if (begin > 0) std::memcpy(&first, sums.first + i, sizeof first);
+  for (int64_t c = 0; c < classes; ++c) {
+    const Vector<T> z = load(&buffer[c][i]);
+    const auto better = (z > best) | ((z != z) & (best == best));
+    best = better ? z : best;
+    first = better ? Classes{} + static_cast<Bits>(begin + c) : first;
   }
+  store(sums.best + i, best);
+  std::memcpy(sums.first + i, &first, sizeof first);
 }
 
 // What the batch needs beside the sums.
@@ -138,7 +143,6 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
   alignas(64) Tile<T> buffer;
   TileSums<T> sums;
   Batch batch;
-  int64_t argmax[kBatch];
   for (int64_t size; begin < end; begin += size) {
     const TileRows tile(rows, begin, end);
     size = tile.size;
@@ -155,7 +159,7 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
     }
     finish_tile(rows, target, sums, size, batch);
     for (int64_t k = 0; k < size && out.argmax; ++k)
-      out.argmax[begin + k] = target.of[k] < 0 ? 0 : argmax[k];
+      out.argmax[begin + k] = target.of[k] < 0 ? 0 : sums.first[k];
     finish(rows, batch, out, begin, size);
   }
 }

@@ -162,15 +162,15 @@ class Located:
         if isinstance(error, RowError):
             raise InputError(
                 f"{self._stream.name!r}: row {self._first + error.row + 1}"
-                f"{self._column(error.row)} is {error.shown}: {error.rule}"
+                f"{self._column(error)} is {error.shown}: {error.rule}"
             ) from None
 
-    def _column(self, row: int) -> str:
+    def _column(self, error: RowError) -> str:
         """The first column whose number could not stand in any row, or all of them."""
-        columns = self._stream.columns
-        if row >= len(self._values):
+        if error.rule.startswith("y_true"):
             return ""
-        values = np.asarray(self._values[row], dtype=np.float64)
+        columns = self._stream.columns
+        values = np.asarray(self._values[error.row], dtype=np.float64)
         bad = np.isnan(values) | (values == np.inf)
         if self._stream.proba:
             bad |= values < 0
