@@ -53,8 +53,9 @@ class Report:
         command
             As for `to_html`.
         """
+        html = self.to_html(command=command)
         with replacing(Path(path)) as draft:
-            draft.write_text(self.to_html(command=command), encoding="utf-8")
+            draft.write_text(html, encoding="utf-8")
 
     def save_json(self, path: str | Path) -> None:
         """Write `to_dict` as JSON, whole or not at all.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from crossentropy._page.numbers import number, percent, to_float
+from crossentropy._page.numbers import difference, number, percent, to_float
 
 CALIBRATORS = {
     "none": "No calibration",
@@ -72,6 +72,18 @@ def headline(results: Mapping[str, Any]) -> tuple[str, str]:
             f"The other {number(split.refinement)} only a better model would win. {base}{verdict}",
         )
     return f"{loss}, and calibration would not measurably lower it.", f"{base}{verdict}"
+
+
+def remedies(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name each calibrator, with its log loss and gain in bits, the lowest loss first."""
+    return [
+        (
+            CALIBRATORS.get(one["name"], one["name"]),
+            number(one["log_loss"]),
+            difference(one["gain"], one["low"], one["high"]),
+        )
+        for one in results["remedies"]["candidates"]
+    ]
 
 
 def _known(split: Parts) -> str:

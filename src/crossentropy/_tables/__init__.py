@@ -15,8 +15,10 @@ from crossentropy._tables._dataset import (
     load_sample,
 )
 from crossentropy._tables._files import read_arrays, read_table
+from crossentropy._tables._kind import PREFIX, predictions_kind
 
 __all__ = [
+    "PREFIX",
     "SAMPLES",
     "ArrayFile",
     "Batches",
@@ -27,6 +29,7 @@ __all__ = [
     "load_features",
     "load_sample",
     "open_batches",
+    "predictions_kind",
     "read_arrays",
     "read_table",
 ]

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 import click
 
 from crossentropy.cli.bench import bench
+from crossentropy.cli.calibrate import calibrate
 from crossentropy.cli.compare import INTERRUPTED, compare
 from crossentropy.cli.predict import predict
+from crossentropy.cli.report import report
 
 BAD_INPUT = 2
 
@@ -25,8 +27,10 @@ def app() -> None:
 
 
 app.add_command(bench)
+app.add_command(calibrate)
 app.add_command(compare)
 app.add_command(predict)
+app.add_command(report)
 
 
 def run(arguments: Sequence[str]) -> int:

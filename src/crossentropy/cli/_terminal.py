@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: the table."""
+"""What a person sees in the terminal: the table of a comparison, the summary of a report."""
 
 from __future__ import annotations
 
@@ -68,3 +68,63 @@ def _against(row: Mapping[str, Any]) -> tuple[str, str]:
         return "", "baseline"
     change = row["difference"]["log_loss"]
     return difference(change["mean"], change["low"], change["high"]), change["verdict"]
+
+
+def show_report(results: Mapping[str, Any]) -> None:
+    """Print the headline of a report, its findings and its remedies."""
+    from crossentropy._report._words import MEASURES, headline, notice, remedies
+
+    text = require("rich.text", "cli").Text
+    out = console()
+    first, rest = headline(results)
+    out.print()
+    out.print(text(first, style="bold"))
+    out.print(rest)
+    if told := notice(results):
+        out.print(text(f"Note: {told}", style="yellow"))
+    out.print(_report_scores(results["scores"]))
+    findings = results["diagnosis"]["findings"]
+    if findings:
+        table = _table(("found", "left"), ("bits", "right"), ("", "left"))
+        for one in findings:
+            table.add_row(one["what"], number(one["bits"]), MEASURES[one["measure"]])
+        out.print(table)
+    else:
+        out.print("Nothing wrong that the data are sure of.")
+    if results["remedies"]:
+        table = _table(("calibrator, cross-fitted", "left"), ("bits", "right"), ("won", "right"))
+        for name, loss, gain in remedies(results):
+            table.add_row(name, loss, gain)
+        out.print(table)
+
+
+def _report_scores(scores: Mapping[str, Any]) -> Any:
+    shown = [
+        ("log loss", f"{number(scores['log_loss'])} bits"),
+        ("base-rate entropy", f"{number(scores['base_rate_log_loss'])} bits"),
+        ("accuracy", f"{percent(scores['accuracy'])} %"),
+        ("Brier score", number(scores["brier"])),
+        (
+            "ECE",
+            "{} % (by chance {} to {} %)".format(
+                percent(scores["ece"]), *map(percent, scores["calibrated_ece"])
+            ),
+        ),
+        *(
+            (name.replace("_", " "), number(scores[name]))
+            for name in ("roc_auc", "calibration_slope", "calibration_intercept")
+            if name in scores
+        ),
+    ]
+    table = require("rich.table", "cli").Table.grid(padding=(0, 3, 0, 0))
+    for name, value in shown:
+        table.add_row(name, value)
+    return table
+
+
+def _table(*columns: tuple[str, str]) -> Any:
+    simple = require("rich.box", "cli").SIMPLE_HEAD
+    table = require("rich.table", "cli").Table(box=simple, padding=(0, 1, 0, 0))
+    for heading, justify in columns:
+        table.add_column(heading, justify=justify)
+    return table

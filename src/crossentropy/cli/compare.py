@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,11 @@ from crossentropy._files import replacing
 from crossentropy._progress import progress
 from crossentropy._tables import SAMPLES, load_dataset, load_sample
 from crossentropy.cli._files import refuse_unwritable
+from crossentropy.cli._options import names, split
 from crossentropy.cli._terminal import show
 
 INTERRUPTED = 130
 _RESULTS = ("report.html", "results.json", "predictions.parquet", "model")
-
-
-def _names(*values: str) -> tuple[str, ...]:
-    """Split values at commas; a name that holds one is quoted as in a CSV file."""
-    return tuple(name.strip() for row in csv.reader(values) for name in row if name.strip())
-
-
-def _split(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> Any:
-    return _names(*values)
 
 
 @click.command(short_help="Learn which loss a table of data wants.")
@@ -37,12 +28,12 @@ def _split(context: click.Context, parameter: click.Parameter, values: Sequence[
 @click.option("--target", metavar="COLUMN", help="Column of the labels (NPZ: array, default y).")
 @click.option("--sample", type=click.Choice(list(SAMPLES)), help="Real data in scikit-learn.")
 @click.option(
-    "--drop", multiple=True, callback=_split, metavar="COLUMNS", help="Columns to leave out."
+    "--drop", multiple=True, callback=split, metavar="COLUMNS", help="Columns to leave out."
 )
 @click.option("--weights", metavar="COLUMN", help="Column of row weights.")
 @click.option("--groups", metavar="COLUMN", help="Column of groups that folds keep together.")
 @click.option("--test", metavar="FILE", help="Score on this file instead of folds.")
-@click.option("--losses", multiple=True, callback=_split, metavar="NAMES", help="Losses, by name.")
+@click.option("--losses", multiple=True, callback=split, metavar="NAMES", help="Losses, by name.")
 @click.option("--head", type=click.Choice(["linear", "mlp"]), default="mlp", show_default=True)
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=2, show_default=True)
@@ -159,7 +150,7 @@ def _prior(text: str, y: NDArray[Any]) -> dict[str, float] | None:
         classes = np.unique(y)
         return {str(label): 1 / len(classes) for label in classes}
     prior = {}
-    for part in _names(text):
+    for part in names(text):
         label, _, share = part.rpartition("=")
         try:
             prior[label] = float(share)

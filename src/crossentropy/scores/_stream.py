@@ -13,7 +13,7 @@ from crossentropy._errors import InputError, RowError, closest
 from crossentropy._optional import require
 from crossentropy._predictions import Input, encode
 from crossentropy._progress import progress as progress_bar
-from crossentropy._tables import ArrayFile, Batches, ahead, open_batches
+from crossentropy._tables import PREFIX, ArrayFile, Batches, ahead, open_batches
 
 from ._evaluation import BLOCK, Evaluation
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from crossentropy._predictions import Array
 
-_PREFIX = {"logits": "logit_", "proba": "p_"}
 _SHOWN = 20
 
 
@@ -35,11 +34,12 @@ class _Block(NamedTuple):
     beside: Any = None  # of a table's column or an array, for callers that want one more
 
 
-class _Stream(NamedTuple):
+class PredictionStream(NamedTuple):
     """What is to be scored: its name, the columns' labels, how many rows if known, and those."""
 
     name: str
     labels: list[str]
+    columns: list[str]
     rows: int | None
     blocks: Iterator[_Block]
     proba: bool
@@ -167,7 +167,7 @@ class Located:
 
     def _column(self, error: RowError) -> str:
         """The first column whose number could not stand in any row, or all of them."""
-        if error.rule.startswith("y_true"):
+        if error.rule.startswith(("y_true", "sample_weight")):
             return ""
         columns = self._stream.columns
         values = np.asarray(self._values[error.row], dtype=np.float64)
@@ -208,14 +208,13 @@ def _open_table(
             raise InputError(
                 f"{table.name!r}: column {name!r} was given two uses; it can have only one"
             )
-    prefix = _PREFIX[input]
+    prefix = PREFIX[input]
     named = [name.removeprefix(prefix) for name in columns] if labels is None else list(labels)
     if len(named) != len(columns):
         raise InputError(f"{len(columns)} columns need as many labels, got {len(named)}")
     texts = list(map(str, named))
     if len(set(texts)) < len(texts):
         raise InputError("labels names a class twice; every column needs a label of its own")
-
     more = [] if beside is None else [beside]
 
     def blocks() -> Iterator[_Block]:
@@ -230,7 +229,7 @@ def _open_table(
             )
             first += batch.num_rows
 
-    return _Stream(table.name, texts, table.count, blocks())
+    return PredictionStream(table.name, texts, columns, table.count, blocks(), input == "proba")
 
 
 def _prediction_columns(
@@ -238,7 +237,7 @@ def _prediction_columns(
 ) -> list[str]:
     if predictions is not None:
         return [predictions] if isinstance(predictions, str) else list(predictions)
-    prefix = _PREFIX[input]
+    prefix = PREFIX[input]
     columns = [name for name in table.names if name.startswith(prefix)]
     if len(columns) < 2:
         raise InputError(
@@ -391,10 +390,10 @@ def _arrays(
     def blocks() -> Iterator[_Block]:
         parts = (_cut(given, size) for given in (y_true, values, weight, beside))
         for own, block, part, more in zip(*parts, strict=False):
-            codes = own if labels is None else encode(own, np.asarray(labels))[0]
+            codes = own if columns is None else encode(own, columns)[0]
             yield _Block(codes, block, part, more)
 
-    return _Stream(values.name, names, count, blocks())
+    return PredictionStream(values.name, names, names, count, blocks(), input == "proba")
 
 
 def _cut(array: Any, size: int) -> Iterator[Any]:
