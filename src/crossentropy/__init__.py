@@ -69,6 +69,7 @@ __all__ = [
     "logsumexp",
     "losses",
     "measures",
+    "report",
     "mutual_information",
     "perplexity",
     "renyi_entropy",

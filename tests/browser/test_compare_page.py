@@ -1,8 +1,6 @@
 """The page of a comparison in a real browser, from a file, as a reader opens it."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,67 +15,12 @@ from crossentropy._page import render
 pytestmark = pytest.mark.browser
 
 RESULTS = json.loads((Path(__file__).parents[1] / "compare_results.json").read_text("utf-8"))
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def give_up(reason):
-    """Skip, or fail where the browser's tests are demanded."""
-    if os.environ.get("CROSSENTROPY_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(f"{reason}; CROSSENTROPY_REQUIRE_BROWSER=1 makes this a failure")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        give_up("Playwright is not installed")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        give_up("found no Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield browser
-        browser.close()
-
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render(compare_page(RESULTS)), encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Open the page in a browser set up by the test; complaints and requests are kept."""
-    contexts = []
-
-    def visit(width=1280, **options):
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.complaints, page.requests = [], []
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.goto(address)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -130,3 +73,11 @@ def test_print_is_light(visit):
     page.emulate_media(media="print")
     paper = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--paper')")
     assert paper.strip() == "#fcfbf8"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing(visit, violations, width, scheme):
+    page = visit(width, color_scheme=scheme)
+    page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+    assert violations(page) == []

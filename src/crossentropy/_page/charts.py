@@ -206,9 +206,7 @@ def reliability(bins: Bins, *, key: str, title: str, description: str) -> Markup
         return inline(ax.figure, key=key, title=title, description=description)
 
 
-def reliability_band(
-    bins: Bins, band: Band, *, key: str, title: str, description: str
-) -> Markup:
+def reliability_band(bins: Bins, band: Band, *, key: str, title: str, description: str) -> Markup:
     """Draw full bins' accuracy by confidence, over what calibrated predictions would show.
 
     Parameters
@@ -223,12 +221,12 @@ def reliability_band(
     with style(key):
         ax = _confidence_axes(300)
         ax.set_ylim(0, 1.02)
-        ax.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, dashes=(3, 2))
         chance = np.asarray(band.chance_low), np.asarray(band.chance_high)
-        ax.fill_between(x, *chance, color=_LINE, linewidth=0)
-        ax.vlines(x, chance[0], chance[1], color=_LINE, linewidth=5)
+        ax.bar(x, chance[1] - chance[0], bottom=chance[0], width=0.045, color=_LINE)
+        ax.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, dashes=(3, 2))
         ax.vlines(x, low, high, color=_ACCENT, linewidth=1.2)
-        ax.plot(x, y, "-o", color=_ACCENT, linewidth=1.8, markersize=6)
+        share = np.asarray(bins.count) / np.sum(bins.count)
+        ax.scatter(x, y, s=30 + 130 * share, color=_ACCENT, zorder=3)
         ax.set_ylabel("of which right, %")
         ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
         return inline(ax.figure, key=key, title=title, description=description)
@@ -286,8 +284,15 @@ def shares(parts: Sequence[Share], *, axis: str, key: str, title: str, descripti
         whole = sum(part.size for part in parts) or 1.0
         left = 0.0
         for part in parts:
-            ax.barh(0, part.size, left=left, height=1, color=COLOURS[part.colour],
-                    edgecolor=_PAPER, linewidth=1.5)
+            ax.barh(
+                0,
+                part.size,
+                left=left,
+                height=1,
+                color=COLOURS[part.colour],
+                edgecolor=_PAPER,
+                linewidth=1.5,
+            )
             left += part.size
         ax.set(xlim=(0, whole), ylim=(-0.5, 0.5), yticks=[])
         ax.spines["left"].set_visible(False)

@@ -17,14 +17,30 @@ _MATRIX_CLASSES = 20
 
 
 def bits(results: Results) -> page.Charts | None:
-    """Draw the base-rate entropy as what is known, recoverable and lost."""
+    """Draw where the bits go beside what calibrators win; None where neither can be said."""
+    charts_ = [chart for chart in (_split(results), _gains(results)) if chart is not None]
+    if not charts_:
+        return None
+    return page.Charts(
+        charts_,
+        "The whole bar is what a row costs if only the class frequencies are known. Gains are log "
+        "loss before minus after, with 95 % intervals; each calibrator was fitted on four fifths "
+        "of the rows and measured on the others, in turn.",
+    )
+
+
+def _split(results: Results) -> page.Chart | None:
+    """The base-rate entropy as what is lost, recoverable and known."""
     split = parts(results)
     if split is None or split.known < 0:
         return None
     gain = max(split.calibration, 0.0)
     shown = [
         charts.Share(
-            "Lost: only a better model wins it", split.loss - gain, _bits(split.loss - gain), "worse"
+            "Lost: only a better model wins it",
+            split.loss - gain,
+            _bits(split.loss - gain),
+            "worse",
         ),
         charts.Share("Calibration wins it back", gain, _bits(gain), "muted"),
         charts.Share("Known about the label", split.known, _bits(split.known), "accent"),
@@ -37,10 +53,7 @@ def bits(results: Results) -> page.Charts | None:
         title="Where the bits of the base-rate entropy go",
         description=f"{text}.",
     )
-    return page.Charts(
-        [page.Chart("Of the bits that the class frequencies leave open", svg)],
-        "The whole bar is what a row costs if only the class frequencies are known.",
-    )
+    return page.Chart("Of the bits that the class frequencies leave open", svg)
 
 
 def _bits(value: float) -> str:
@@ -82,27 +95,19 @@ def reliability(results: Results) -> page.Charts:
                 ),
             ),
         ],
-        "Left: accuracy by confidence in 15 bins of equal width, with the interval of each. The "
-        "grey band is where chance would put calibrated predictions, 95 % of the time. "
-        "Right: the share of the rows in each bin, right and wrong.",
+        "First: accuracy by confidence in 15 bins of equal width, with the interval of each; "
+        "larger points hold more rows. Grey is where chance would put calibrated predictions, 95 % "
+        "of the time. Second: the share of the rows in each bin, right and wrong.",
     )
 
 
-def gains(results: Results) -> page.Charts | None:
-    """Draw what each calibrator wins on rows that it was not fitted on."""
+def _gains(results: Results) -> page.Chart | None:
+    """What each calibrator wins on rows that it was not fitted on."""
     told = results["remedies"]
     shown = [c for c in told["candidates"] if c["name"] != "none"] if told else []
     if not shown:
         return None
-    intervals = [
-        charts.Interval(
-            CALIBRATORS.get(one["name"], one["name"]),
-            *(to_float(one[name]) for name in ("gain", "low", "high")),
-            _verdict(one["low"], one["high"]),
-            difference(one["gain"], one["low"], one["high"]),
-        )
-        for one in shown
-    ]
+    intervals = [_gain(one) for one in shown]
     svg = charts.forest(
         intervals,
         axis="bits won per row",
@@ -110,10 +115,18 @@ def gains(results: Results) -> page.Charts | None:
         title="Cross-fitted gains of calibrators",
         description="; ".join(f"{one.label} {one.text} bits" for one in intervals) + ".",
     )
-    return page.Charts(
-        [page.Chart("Right of the line: bits won", svg)],
-        "Log loss before minus after, with 95 % intervals. Each calibrator was fitted on four "
-        "fifths of the rows and measured on the others, in turn.",
+    return page.Chart("What each calibrator would win", svg)
+
+
+def _gain(one: Mapping[str, Any]) -> charts.Interval:
+    gain, low, high = (to_float(one[name]) for name in ("gain", "low", "high"))
+    return charts.Interval(
+        CALIBRATORS.get(one["name"], one["name"]),
+        gain,
+        low,
+        high,
+        _verdict(low, high),
+        difference(gain, low, high),
     )
 
 
@@ -161,9 +174,7 @@ def confusion(results: Results) -> page.Charts | None:
     if counts is None or len(names) > _MATRIX_CLASSES:
         return None
     share = [[value / (sum(row) or 1.0) for value in row] for row in counts]
-    worst = max(
-        (share[i][j], i, j) for i in range(len(names)) for j in range(len(names)) if i != j
-    )
+    worst = max((share[i][j], i, j) for i in range(len(names)) for j in range(len(names)) if i != j)
     svg = charts.matrix(
         share,
         names,

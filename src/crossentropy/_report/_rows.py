@@ -126,9 +126,7 @@ def from_file(
         predictions = columns[0]
     stream = open_predictions(path, input, target, predictions, weights, labels, group)
     names = np.asarray(stream.labels)
-    return _read(
-        stream.blocks, stream.name, input, names, stream, most, seed, group is not None
-    )
+    return _read(stream.blocks, stream.name, input, names, stream, most, seed, group is not None)
 
 
 def _read(

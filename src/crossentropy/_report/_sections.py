@@ -59,7 +59,6 @@ def report_page(results: Results, command: str | None = None) -> page.Page:
         _bits(results),
         _believed(results),
         _findings(results),
-        _remedies(results),
         _against(results),
         _groups(results),
         _classes(results),
@@ -117,11 +116,6 @@ def _around(scores: Mapping[str, Any], name: str, scale: float = 1, digits: int 
     return f"{low} to {high}"
 
 
-def _bits(results: Results) -> page.Section | None:
-    chart = _pictures.bits(results)
-    return None if chart is None else page.Section("Where the bits go", [chart])
-
-
 def _believed(results: Results) -> page.Section:
     return page.Section(
         "Can the probabilities be believed?",
@@ -130,7 +124,7 @@ def _believed(results: Results) -> page.Section:
                 [
                     "Of all predictions made with 80 % confidence, 80 % should be right. Points "
                     "under the diagonal are overconfident, points above it too modest; inside the "
-                    "grey band they may be calibrated."
+                    "grey they may be calibrated."
                 ]
             ),
             _pictures.reliability(results),
@@ -141,10 +135,15 @@ def _believed(results: Results) -> page.Section:
 def _findings(results: Results) -> page.Section:
     told = results["diagnosis"]
     blocks: list[page.Block] = []
-    if told["findings"]:
-        blocks.append(page.Cards([_card(one) for one in told["findings"]]))
+    found = [one for one in told["findings"] if one["measure"] != "held"]
+    held = [one for one in told["findings"] if one["measure"] == "held"]
+    if found:
+        blocks.append(page.Cards([_card(one) for one in found]))
     else:
         blocks.append(page.Prose(["Nothing that the data are sure of."]))
+    if held:
+        cards = page.Cards([_card(one) for one in held])
+        blocks.append(page.Details("Rows and classes that hold the bits", [cards]))
     if told["refused"]:
         blocks.append(page.Prose([text[:1].upper() + text[1:] + "." for text in told["refused"]]))
     if told["unconfirmed"]:
@@ -168,8 +167,8 @@ def _card(finding: Mapping[str, Any], *, sure: bool = True) -> page.Card:
     )
 
 
-def _remedies(results: Results) -> page.Section | None:
-    told, chart = results["remedies"], _pictures.gains(results)
+def _bits(results: Results) -> page.Section | None:
+    told, chart = results["remedies"], _pictures.bits(results)
     if chart is None:
         return None
     best = told["candidates"][0]
@@ -179,7 +178,7 @@ def _remedies(results: Results) -> page.Section | None:
     elif to_float(best["low"]) > 0:
         words = (
             f"{name} has the lowest log loss on rows that it was not fitted on, "
-            f"{number(best['log_loss'])} bits. `crossentropy calibrate` fits and applies it."
+            f"{number(best['log_loss'])} bits. The command crossentropy calibrate fits and applies it."
         )
     else:
         words = f"{name} comes first, but its gain may be luck: its interval reaches zero."
@@ -204,8 +203,8 @@ def _remedies(results: Results) -> page.Section | None:
         rows,
     )
     return page.Section(
-        "What calibration would win",
-        [page.Prose([words.replace("`", "")]), chart, page.Details("The same as a table", [table])],
+        "Where the bits go",
+        [page.Prose([words]), chart, page.Details("Calibrators, as a table", [table])],
     )
 
 
@@ -218,8 +217,11 @@ def _against(results: Results) -> page.Section | None:
         "Scores of both on all rows.",
         [page.Column("Score"), page.Column("This model"), page.Column(told["name"])],
         [
-            page.Row(score.title, [_cell(results["scores"], score), _cell(told["scores"], score)],
-                     remark=score.unit)
+            page.Row(
+                score.title,
+                [_cell(results["scores"], score), _cell(told["scores"], score)],
+                remark=score.unit,
+            )
             for score in shown
         ],
     )

@@ -102,7 +102,11 @@ def _binary(rows: Rows) -> dict[str, float]:
     codes, weight = rows.codes, rows.weight
     present = codes if weight is None else codes[weight > 0]
     if len(np.unique(present)) < 2:
-        return {"roc_auc": math.nan, "calibration_slope": math.nan, "calibration_intercept": math.nan}
+        return {
+            "roc_auc": math.nan,
+            "calibration_slope": math.nan,
+            "calibration_intercept": math.nan,
+        }
     logits = Identity(input=rows.input, classes=[0, 1]).check(rows.values, codes, weight).values
     odds = logits[:, 1] - logits[:, 0]
     auc = require("sklearn.metrics", "cli").roc_auc_score
@@ -143,7 +147,7 @@ def _remedies(rows: Rows, bootstrap: Bootstrap, seed: int) -> dict[str, Any] | N
     )
     weight = np.ones(len(rows.codes)) if rows.weight is None else rows.weight
     before = found.row_log_loss["none"]
-    listed = []
+    listed: list[dict[str, Any]] = []
     for name, loss in found.row_log_loss.items():
         gain = (before - loss) / _BIT
         low, high = bootstrap.interval(gain, weight)

@@ -31,7 +31,7 @@ def predictions_kind(path: str | Path) -> Literal["logits", "proba"]:
     path = existing(path)
     if path.suffix.lower() == ".npz":
         names = _arrays(path)
-        found = {kind for kind in ("logits", "proba") if kind in names}
+        found = {kind for kind in PREFIX if kind in names}
         wanted = "an array proba or logits"
     else:
         names = open_batches(path).names

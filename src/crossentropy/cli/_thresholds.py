@@ -88,5 +88,7 @@ def crossed(thresholds: Sequence[Threshold], scores: Mapping[str, Any]) -> list[
         if not kept:
             option = "--min" if threshold.is_least else "--max"
             unit = " bits" if threshold.score == "log_loss" else ""
-            told.append(f"{threshold.score} is {number(value, 4)}{unit}: {option} {threshold.given}")
+            told.append(
+                f"{threshold.score} is {number(value, 4)}{unit}: {option} {threshold.given}"
+            )
     return told

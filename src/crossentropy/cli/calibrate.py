@@ -200,15 +200,17 @@ def _fit(
     proba = fitted.predict_proba(rows.values)
     with np.errstate(divide="ignore"):
         own = -np.log2(proba[np.arange(len(proba)), rows.codes])
-    click.echo(
-        f"{name}, fitted on {rows.count:,} rows. Log loss in bits per row:\n"
-        f"  {number(found.log_loss['none'] / _BIT):>8}  before"
-        f"{' (exact zeros count as 126 bits)' if rows.evaluation.result().infinite_rows else ''}\n"
-        f"  {number(found.log_loss[name] / _BIT):>8}  after, cross-fitted: each row by a calibrator "
-        "fitted on others\n"
-        f"  {number(float(np.average(own, weights=rows.weight))):>8}  after, on the very rows that "
-        "fitted it: flattering, do not quote it"
-    )
+    floored = rows.evaluation.result().infinite_rows > 0
+    for line in (
+        f"{name}, fitted on {rows.count:,} rows. Log loss in bits per row:",
+        f"  {number(found.log_loss['none'] / _BIT)} before"
+        + (" (exact zeros count as 126 bits)" if floored else ""),
+        f"  {number(found.log_loss[name] / _BIT)} after, cross-fitted: each row by a calibrator "
+        "fitted on others",
+        f"  {number(float(np.average(own, weights=rows.weight)))} after, on the very rows that "
+        "fitted it: flattering, do not quote it",
+    ):
+        click.echo(line)
     if found.log_loss[name] > found.log_loss["none"]:
         click.echo(f"warning: cross-fitted, {name} does worse than no calibration", err=True)
     return fitted

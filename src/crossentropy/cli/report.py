@@ -48,12 +48,18 @@ CROSSED = 1
 @click.option("--baseline", metavar="OTHER", help="Another model's predictions of the same rows.")
 @click.option("--in-sample", is_flag=True, help="The model was fitted on these rows.")
 @click.option(
-    "--max", "most", multiple=True, metavar="SCORE=VALUE", help="Exit with 1 above, as in "
-    "log_loss=0.5bits."
+    "--max",
+    "most",
+    multiple=True,
+    metavar="SCORE=VALUE",
+    help="Exit with 1 above, as in log_loss=0.5bits.",
 )
 @click.option(
-    "--min", "least", multiple=True, metavar="SCORE=VALUE", help="Exit with 1 below, as in "
-    "accuracy=0.9."
+    "--min",
+    "least",
+    multiple=True,
+    metavar="SCORE=VALUE",
+    help="Exit with 1 below, as in accuracy=0.9.",
 )
 @click.option(
     "--max-rows",
