@@ -16,6 +16,7 @@ pytestmark = pytest.mark.browser
 
 RESULTS = json.loads((Path(__file__).parents[1] / "compare_results.json").read_text("utf-8"))
 
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
@@ -75,8 +76,7 @@ def test_print_is_light(visit):
     assert paper.strip() == "#fcfbf8"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_axe_finds_nothing(visit, violations, width, scheme):
     page = visit(width, color_scheme=scheme)
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")

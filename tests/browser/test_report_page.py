@@ -18,7 +18,7 @@ CLASSES = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "../..
 def address(tmp_path_factory):
     rng = np.random.default_rng(0)
     logits = 6 * rng.standard_normal((400, 3))
-    y = (logits / 5 + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    y = (logits / 3 + rng.gumbel(size=logits.shape)).argmax(axis=1)
     found = report(
         np.array(CLASSES)[y],
         logits,
@@ -34,8 +34,10 @@ def address(tmp_path_factory):
     return path.as_uri()
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, {"java_script_enabled": False}])
+@pytest.mark.parametrize(
+    ("width", "options"),
+    [(390, {}), (1280, {"color_scheme": "dark"}), (1280, {"java_script_enabled": False})],
+)
 def test_loads_alone_and_shows_names_as_text(visit, address, width, options):
     page = visit(width, **options)
     assert page.complaints == []
@@ -46,15 +48,14 @@ def test_loads_alone_and_shows_names_as_text(visit, address, width, options):
     assert page.locator("svg[role=img]").count() >= 7
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("width", [320, 1280])
 def test_only_tables_and_code_scroll_sideways(visit, width):
     page = visit(width)
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_axe_finds_nothing(visit, violations, width, scheme):
     page = visit(width, color_scheme=scheme)
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")

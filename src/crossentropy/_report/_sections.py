@@ -178,7 +178,8 @@ def _bits(results: Results) -> page.Section | None:
     elif to_float(best["low"]) > 0:
         words = (
             f"{name} has the lowest log loss on rows that it was not fitted on, "
-            f"{number(best['log_loss'])} bits. The command crossentropy calibrate fits and applies it."
+            f"{number(best['log_loss'])} bits. The command crossentropy calibrate fits and applies "
+            "it."
         )
     else:
         words = f"{name} comes first, but its gain may be luck: its interval reaches zero."
@@ -359,8 +360,8 @@ def _rows(results: Results) -> page.Section:
                 [
                     f"{noise['confident_errors']:,} rows are confidently of another class than "
                     f"their label: about {percent(noise['noise_rate'])} % of the labels "
-                    f"({low} to {high} %) look wrong. This assumes that the model was not fitted on "
-                    "these rows, and it cannot tell a wrong label from a hard row: look at them."
+                    f"({low} to {high} %) look wrong. This assumes that the model was not fitted "
+                    "on these rows, and it cannot tell a wrong label from a hard row: look at them."
                 ]
             )
         )

@@ -129,9 +129,9 @@ def sampled(results: Mapping[str, Any]) -> str:
 def method(results: Mapping[str, Any]) -> list[str]:
     """Say how it was measured."""
     weighted = " Rows count by their weights." if results["weighted"] else ""
+    kind = "logits" if results["input"] == "logits" else "probabilities"
     return [
-        f"{results['rows']:,} rows of {'logits' if results['input'] == 'logits' else 'probabilities'}"
-        f" were scored exactly: nothing is clipped.{weighted}",
+        f"{results['rows']:,} rows of {kind} were scored exactly: nothing is clipped.{weighted}",
         "Calibration is what the best of several calibrators wins, by log loss, each fitted on "
         "four fifths of the rows and measured on the others in turn. Refinement is what remains: "
         "an upper bound of what no recalibration can win. The best of several is chosen on the "
