@@ -294,7 +294,7 @@ def test_names_that_look_like_markup_or_paths_are_text(cli, tmp_path):
     frame = pd.DataFrame(proba, columns=[f"p_{n}" for n in (evil, "../../etc/passwd", "[red]$x$")])
     frame.insert(0, "y_true", y)
     frame.to_csv(tmp_path / "<img src=x>.csv", index=False)
-    status, out, _ = cli("report", "<img src=x>.csv")
+    status, *_ = cli("report", "<img src=x>.csv")
     assert status == 0
     html = (tmp_path / "crossentropy-report.html").read_text("utf-8")
     assert "<script" not in html

@@ -200,9 +200,12 @@ def _fit(
     proba = fitted.predict_proba(rows.values)
     with np.errstate(divide="ignore"):
         own = -np.log2(proba[np.arange(len(proba)), rows.codes])
+    sample = f"{rows.count:,} rows"
+    if rows.sampled:
+        sample = f"a random sample of {len(rows.row):,} of {sample}"
     floored = rows.evaluation.result().infinite_rows > 0
     for line in (
-        f"{name}, fitted on {rows.count:,} rows. Log loss in bits per row:",
+        f"{name}, fitted on {sample}. Log loss in bits per row:",
         f"  {number(found.log_loss['none'] / _BIT)} before"
         + (" (exact zeros count as 126 bits)" if floored else ""),
         f"  {number(found.log_loss[name] / _BIT)} after, cross-fitted: each row by a calibrator "
