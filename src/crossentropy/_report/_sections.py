@@ -64,7 +64,7 @@ def report_page(results: Results, command: str | None = None) -> page.Page:
         _classes(results),
         _confusion(results),
         _rows(results),
-        page.Section("All scores", [_scores(results)]),
+        page.Section("All scores", [page.Details("As a table", [_scores(results)])]),
         page.Section(
             "How this was measured",
             [
@@ -112,8 +112,9 @@ def _facts(results: Results) -> list[tuple[str, str, str]]:
 def _around(scores: Mapping[str, Any], name: str, scale: float = 1, digits: int = 3) -> str:
     if name not in scores["intervals"]:
         return ""
-    low, high = (number(scale * to_float(end), digits) for end in scores["intervals"][name])
-    return f"{low} to {high}"
+    low, high = (to_float(end) for end in scores["intervals"][name])
+    low = max(low, 0.0)  # of few rows, where the normal interval of a loss reaches below
+    return f"{number(scale * low, digits)} to {number(scale * high, digits)}"
 
 
 def _believed(results: Results) -> page.Section:

@@ -89,6 +89,9 @@ def show_report(results: Mapping[str, Any]) -> None:
         for one in findings:
             table.add_row(one["what"], number(one["bits"]), MEASURES[one["measure"]])
         out.print(table)
+        for one in findings:
+            if one["measure"] == "at_most":
+                out.print(text(f"At most {number(one['bits'])}: {one['how_sure']}", style="dim"))
     else:
         out.print("Nothing wrong that the data are sure of.")
     if results["remedies"]:
