@@ -89,7 +89,7 @@ def test_arrays(cli, table, tmp_path):
 
 def test_what_was_calibrated_is_calibrated(cli, table, tmp_path):
     cli("data.csv", "--method", "temperature", "--out", "out.csv")
-    status, out, _ = cli("out.csv", "--method", "temperature", "--save", "again.json")
+    status, _, _ = cli("out.csv", "--method", "temperature", "--save", "again.json")
     assert status == 0
     assert Calibrator.load(tmp_path / "again.json").temperature_ == pytest.approx(1, rel=1e-4)
 
@@ -102,7 +102,7 @@ def test_a_method_that_does_worse_says_so(cli, table):
 
 
 def refused(outcome, place, before, *words):
-    status, out, err = outcome
+    status, _, err = outcome
     assert status == 2
     assert err.startswith("error: ")
     assert err.count("\n") == 1
