@@ -95,6 +95,13 @@ struct SoftTarget {
   const double* row_factor;  // (rows,), of the gradient; or null
 };
 
+// Of the softmax of beta z: the logsumexp of beta z, and the mean and the variance of z. A number
+// per row each.
+struct Moments {
+  double beta;
+  double *lse, *mean, *variance;
+};
+
 // ---- elements: the losses of binary and multi-label targets -------------------------------------
 
 // A loss l of a margin m, by u = log sigma(m) and q = sigma(-m):
@@ -158,6 +165,8 @@ struct Kernels {
   // sum_j class_weight_j t_j of rows [begin, end), Rows::logits not being used either
   bool (*soft_mass[kTypes])(const Rows&, const SoftTarget&, int64_t begin, int64_t end,
                             double* masses);
+  // over rows [begin, end); of Rows, logits and shape only
+  void (*moments[kTypes])(const Rows&, const Moments&, int64_t begin, int64_t end);
   // for each Type, over the elements [begin, end) of one chunk
   ElementSum (*elements[kTypes])(const Elements&, const BinaryRule&, const ElementLosses&,
                                  int64_t begin, int64_t end);

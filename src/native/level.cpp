@@ -1,6 +1,7 @@
 // The row kernels at one instruction-set level. CMake compiles this file once per level, with the
 // level's flags and CROSSENTROPY_LEVEL; the object must hold no weak symbols (a test looks).
 #include "elements.h"
+#include "moments.h"
 #include "soft.h"
 #include "training.h"
 
@@ -64,5 +65,6 @@ extern "C" const Kernels CROSSENTROPY_NAME(CROSSENTROPY_LEVEL) = {
     {train<float>, train<double>, train<BFloat16>, train<Half>},
     {soft<float>, soft<double>, soft<BFloat16>, soft<Half>},
     {soft_mass<float>, soft_mass<double>, soft_mass<BFloat16>, soft_mass<Half>},
+    {moments<float>, moments<double>, moments<BFloat16>, moments<Half>},
     {elements<float>, elements<double>, elements<BFloat16>, elements<Half>},
 };

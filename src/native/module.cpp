@@ -297,6 +297,20 @@ void soft(int type, uintptr_t logits, int64_t count, int64_t classes, double cap
                         });
 }
 
+// Lanes cost more here than elsewhere: three sums beside an exponential.
+constexpr int64_t kMomentsCost = 2;
+
+// The moments of each row, as (3, rows) doubles to `table`.
+void moments(int type, uintptr_t logits, int64_t count, int64_t classes, double beta,
+             uintptr_t table, int64_t threads) {
+  nb::gil_scoped_release released;
+  const Rows rows = rows_of(logits, 0, count, classes, 1, 0, 0.0, 1.0, 0, 0, 0.0);
+  double* base = pointer<double>(table);
+  const Moments out = {beta, base, base + count, base + 2 * count};
+  over_rows(count, kMomentsCost * classes, threads,
+            [&](int64_t begin, int64_t end) { kernels->moments[type](rows, out, begin, end); });
+}
+
 // The mass of each row's target, sum_j class_weight_j t_j, to `masses`.
 void soft_mass(int type, uintptr_t target, int64_t count, int64_t classes, uintptr_t class_weight,
                uintptr_t mask, uintptr_t masses, int64_t threads) {
@@ -325,6 +339,7 @@ NB_MODULE(_native, m) {
   m.def("train", &train);
   m.def("soft", &soft);
   m.def("soft_mass", &soft_mass);
+  m.def("moments", &moments);
   m.def("memory", &memory);
   m.def("empty_cache", [] { kept_memory().clear(); });
   m.def("elements", &elements);

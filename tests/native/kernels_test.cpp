@@ -9,6 +9,7 @@
 #include "cases.h"
 #include "element_cases.h"
 #include "levels.h"
+#include "moments_cases.h"
 #include "parallel.h"
 #include "soft_cases.h"
 #include "training_cases.h"
@@ -129,6 +130,7 @@ int main(int argc, char** argv) {
       const Training training(dice, c);
       train(*level, c, training, seed);
       run_soft(*level, dice, seed);
+      run_moments(*level, dice, seed);
       run_elements(*level, dice, seed);
     }
     run_on_threads(*level);

@@ -29,6 +29,7 @@ _MODULES = {
     "evaluation": "_evaluation",
     "scores": "_scores",
     "diagnosis": "_diagnosis",
+    "calibration": "_calibration",
 }
 SECTIONS = tuple(_MODULES)
 

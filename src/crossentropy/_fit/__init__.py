@@ -5,6 +5,20 @@ Below both, so that neither imports the other; their checks of users' input come
 
 from __future__ import annotations
 
+from ._folds import stratified_folds
+from ._logistic import fit_logistic, logistic
+from ._maps import LogitMap, laplace
+from ._structured import fit_structured
 from ._temperature import fit_beta
+from ._threads import cpus
 
-__all__ = ["fit_beta"]
+__all__ = [
+    "LogitMap",
+    "cpus",
+    "fit_beta",
+    "fit_logistic",
+    "fit_structured",
+    "laplace",
+    "logistic",
+    "stratified_folds",
+]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from crossentropy._errors import InputError
-from crossentropy._fit import fit_beta
-from crossentropy._predictions import check_predictions, softmax
+from crossentropy._fit import LogitMap, cpus, fit_beta, laplace
+
+from ._base import MappedCalibrator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from crossentropy._predictions import Array
+    from crossentropy._predictions import Array, Input
 
 
-class TemperatureScaling:
+class TemperatureScaling(MappedCalibrator):
     r"""Divide the logits by one temperature, chosen by log loss.
 
     Minimises over :math:`\beta = 1/T \ge 0` the convex
@@ -31,10 +30,20 @@ class TemperatureScaling:
 
     Parameters
     ----------
+    input : {"logits", "proba"}, default "logits"
+        What X holds. Probabilities below 1.18e-38, float32's smallest normal number, count as
+        it, zeros included; they need not sum to one to more than six digits.
+    classes : array-like of shape (n_classes,), optional
+        The labels of the columns, where the rows may not show all of them.
     regularization : float, default 0
         :math:`\lambda \ge 0`, the pull towards :math:`\beta = 1` in units of rows. Zero is the
         plain maximum-likelihood fit; 1 keeps the temperature finite on separable data and is
         hardly felt elsewhere.
+    mixing : {"laplace"}, optional
+        After the temperature, mix the probabilities of C classes with the uniform distribution,
+        :math:`p \leftarrow \frac{n}{n+1} p + \frac{1}{n+1} \frac1C`, as Laplace's rule of
+        succession does after n rows: no log loss exceeds :math:`\log(C(n+1))`. Without it,
+        `temperature_` alone reproduces the probabilities.
 
     Attributes
     ----------
@@ -42,15 +51,18 @@ class TemperatureScaling:
         The inverse temperature. Zero where the logits know nothing about the labels.
     temperature_ : float
         ``1 / beta_``.
+    mixing_ : float
+        Share of the uniform distribution.
     classes_ : ndarray of shape (n_classes,)
         The labels of the columns.
     n_iter_ : int
-        Passes over the logits.
+        Passes over all logits.
 
     References
     ----------
     Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017,
-    https://arxiv.org/abs/1706.04599.
+    https://arxiv.org/abs/1706.04599. Mixing: Berta, Holzmüller, Jordan, Bach, "Structured matrix
+    scaling for multi-class calibration", https://arxiv.org/abs/2511.03685.
 
     Examples
     --------
@@ -64,105 +76,38 @@ class TemperatureScaling:
     array([[0.75, 0.25]])
     """
 
-    _estimator_type = "classifier"  # for scikit-learn before 1.6
+    _learnt: ClassVar[tuple[str, ...]] = ("beta_", "mixing_", "n_iter_")
 
     beta_: float
-    temperature_: float
-    classes_: Array
+    mixing_: float
     n_iter_: int
 
-    def __init__(self, *, regularization: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        input: Input = "logits",
+        classes: ArrayLike | None = None,
+        regularization: float = 0.0,
+        mixing: Literal["laplace"] | None = None,
+    ) -> None:
+        self.input = input
+        self.classes = classes
         self.regularization = regularization
+        self.mixing = mixing
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> TemperatureScaling:
-        """Choose the temperature.
+    @property
+    def temperature_(self) -> float:
+        """``1 / beta_``."""
+        return 1.0 / self.beta_ if self.beta_ > 0 else math.inf
 
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_classes)
-            Logits, columns in the sorted order of the labels. Minus infinity is allowed where
-            it is not the row's own label.
-        y : array-like of shape (n_rows,)
-            Labels of any type. Array may leave out a class: they are column numbers
-            when all lie in ``range(n_classes)``.
-        sample_weight : array-like of shape (n_rows,), optional
-            Nonnegative weights; their scale does not matter.
-
-        Returns
-        -------
-        TemperatureScaling
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If a row gives its own label probability zero, or if the data is separable and
-            ``regularization`` is zero: then no finite temperature is best.
-        """
-        data = check_predictions(
-            y, X, input="logits", labels=_column_labels(X, y), sample_weight=sample_weight
-        )
+    def _learn(self, logits: Array, codes: Array, weight: Array | None) -> None:
+        if self.mixing not in (None, "laplace"):
+            raise InputError(f'mixing must be "laplace" or None, got {self.mixing!r}')
         self.beta_, self.n_iter_ = fit_beta(
-            data.values, data.codes, data.weight, regularization=self.regularization
+            logits, codes, weight, regularization=self.regularization, n_threads=cpus()
         )
-        self.temperature_ = 1.0 / self.beta_ if self.beta_ > 0 else math.inf
-        self.classes_ = data.labels
-        return self
+        self.mixing_ = 0.0 if self.mixing is None else laplace(len(codes))
 
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Return the calibrated probabilities, ``softmax(X / temperature_)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_classes)
-            Logits.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            Probabilities, float64.
-        """
-        if not hasattr(self, "beta_"):
-            raise InputError("this TemperatureScaling is not fitted yet: call fit first")
-        logits = np.asarray(X, dtype=np.float64)
-        # -inf stays impossible at every temperature, also at beta = 0 (where 0 * inf is NaN).
-        with np.errstate(invalid="ignore"):
-            return softmax(np.where(np.isneginf(logits), logits, self.beta_ * logits))
-
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the most probable label of each row."""
-        labels: Array = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return labels
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters, as scikit-learn's ``clone`` wants them."""
-        return {"regularization": self.regularization}
-
-    def set_params(self, **params: Any) -> TemperatureScaling:
-        """Set constructor parameters by name."""
-        for name, value in params.items():
-            if name not in self.get_params():
-                raise InputError(f"TemperatureScaling has no parameter {name!r}")
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        # only scikit-learn asks, so it is there to import
-        from sklearn.utils import ClassifierTags, Tags, TargetTags
-
-        target, classifier = TargetTags(required=True), ClassifierTags()
-        return Tags("classifier", target_tags=target, classifier_tags=classifier)
-
-    def __repr__(self) -> str:
-        return f"TemperatureScaling(regularization={self.regularization!r})"
-
-
-def _column_labels(X: ArrayLike, y: ArrayLike) -> Array | None:
-    """Column numbers as labels where integer labels are a part of them, else y's own."""
-    labels, columns = np.unique(np.asarray(y)), np.shape(X)[-1] if np.ndim(X) == 2 else 0
-    inside = labels.dtype.kind in "iu" and labels.size < columns
-    if inside and labels.min() >= 0 and labels.max() < columns:
-        return np.arange(columns)
-    return None
+    def logit_map(self) -> LogitMap:
+        """Return the temperature and the mixing."""
+        return LogitMap(self.beta_, self.mixing_)

@@ -11,11 +11,12 @@ kernels evaluate without leaving between the passes. This package is the only
 one that knows that there is a native extension.
 """
 
-from ._contract import NOTHING, Rows, RowStatistics, Slopes
+from ._contract import NOTHING, Moments, Rows, RowStatistics, Slopes
 from ._dispatch import (
     available_paths,
     check_targets,
     gradient,
+    moments,
     native_error,
     path,
     statistics,
@@ -27,6 +28,7 @@ from ._training import RuleKind, RuleTerm, SoftTarget, Training
 
 __all__ = [
     "NOTHING",
+    "Moments",
     "RowStatistics",
     "Rows",
     "RuleKind",
@@ -39,6 +41,7 @@ __all__ = [
     "gradient",
     "logits_of",
     "make",
+    "moments",
     "native_error",
     "path",
     "statistics",

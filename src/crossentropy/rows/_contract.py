@@ -123,6 +123,24 @@ class RowStatistics:
         return xp.where(ignored, 0.0, picked)
 
 
+class Moments(NamedTuple):
+    """Of the softmax of β·z, for N rows z of logits, float64 each.
+
+    Attributes
+    ----------
+    lse
+        The logsumexp of β·z. NaN where a logit is NaN or +inf, or all of them are −inf.
+    mean
+        E_p z.
+    variance
+        Var_p z.
+    """
+
+    lse: Array
+    mean: Array
+    variance: Array
+
+
 class Slopes(NamedTuple):
     """A loss's slopes in the statistics: a = ∂f/∂L, b = −∂f/∂z_y, c = −∂f/∂S.
 

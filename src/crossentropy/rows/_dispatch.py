@@ -7,12 +7,13 @@ best level and fails where there is none. Unset, the best that is there.
 
 from __future__ import annotations
 
+import math
 import os
 
 from crossentropy._arrays import Array, device_of, namespace
 
 from . import _native, _reference
-from ._contract import Rows, RowStatistics, Slopes
+from ._contract import Moments, Rows, RowStatistics, Slopes
 
 VARIABLE = "CROSSENTROPY_ROWS"
 _path = "reference"
@@ -117,6 +118,35 @@ def gradient(
     if memory is not None and (out is None or memory.is_contiguous(out)):
         return _native.gradient(rows, statistics, slopes, memory, out=out)
     return _reference.gradient(rows, statistics, slopes, out=out)
+
+
+def moments(logits: Array, beta: float, *, n_threads: int = 1) -> Moments:
+    """One pass over the logits: the logsumexp of β·z, and mean and variance of z under its softmax.
+
+    The first two derivatives of the row's log loss in β are ``mean - z_y`` and ``variance``.
+
+    Parameters
+    ----------
+    logits
+        (N, C), real floating point, C at least 1. A masked class, −inf, stays so at every β.
+    beta
+        Nonnegative number: the inverse temperature.
+    n_threads
+        At most so many threads; the result does not depend on it.
+
+    Raises
+    ------
+    ValueError
+        If the logits are no such array, or beta is no such number.
+    """
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ValueError(f"logits must have shape (N, C), got {tuple(logits.shape)}")
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta must be a nonnegative number, got {beta}")
+    memory = _native.memory_of(logits) if _path != "reference" else None
+    if memory is not None and memory.is_contiguous(logits):
+        return _native.moments(logits, beta, memory, n_threads)
+    return _reference.moments(logits, beta)
 
 
 def _memory_of(rows: Rows) -> _native.Memory | None:

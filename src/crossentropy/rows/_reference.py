@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from crossentropy._arrays import Array, clip, device_of, is_torch, namespace
+from crossentropy._arrays import Array, clip, device_of, is_torch, namespace, widened
 
 from . import _pure
-from ._contract import Rows, RowStatistics, Slopes
+from ._contract import Moments, Rows, RowStatistics, Slopes
 
 CACHED = 2**20  # logits in a block on the CPU, where one that fits in the cache is fastest
 LAUNCHED = 2**25  # elsewhere, where one that is worth a launch is
@@ -53,6 +53,39 @@ def gradient(
             table = RowStatistics(block, _pure.constant(statistics.table[:, part]))
             _block_gradient(block, table, Slopes(*(_part(s, part) for s in slopes)), out[where])
     return out
+
+
+def moments(logits: Array, beta: float) -> Moments:
+    """Logsumexp of β·z, E_p z and Var_p z of every row, p = softmax(β·z)."""
+    xp = namespace(logits)
+    with _pure.quiet(logits):
+        parts = [_block_moments(block, beta) for block in _row_blocks(logits)]
+        return Moments(*(xp.concat(columns) for columns in zip(*parts, strict=True)))
+
+
+def _row_blocks(logits: Array) -> Iterator[Array]:
+    count, classes = logits.shape
+    size = max(1, CACHED // classes)
+    for begin in range(0, max(count, 1), size):
+        yield logits[begin : begin + size, ...]
+
+
+def _block_moments(logits: Array, beta: float) -> Moments:
+    xp = namespace(logits)
+    z = widened(logits)
+    top = xp.max(z, axis=1)
+    below = z - xp.expand_dims(top, axis=1)
+    masked = z == -xp.inf
+    below = xp.where(masked, 0.0, below)
+    odds = xp.where(masked, 0.0, xp.exp(beta * below))
+    double = _pure._row_dtype(logits)
+    sums = (odds, odds * below, odds * below * below)
+    total, first, second = (xp.sum(s, axis=1, dtype=double) for s in sums)
+    top = xp.astype(top, double)
+    mean, square = first / total, second / total
+    lse = xp.log(total) + (beta * top if beta > 0 else top - top)
+    lse = xp.where(xp.isfinite(top), lse, xp.nan)
+    return Moments(lse, top + mean, clip(square - mean**2, min=0.0))
 
 
 def _writable(rows: Rows) -> bool:

@@ -4,7 +4,7 @@
 `torch.nn.functional.cross_entropy` and `torch.nn.CrossEntropyLoss`, as
 `binary_cross_entropy_with_logits` and `BCEWithLogitsLoss` do of torch's of these names;
 `distillation_loss` compares two sets of logits, and `Powerset` poses a multilabel problem as
-one for `cross_entropy`.
+one for `cross_entropy`. `Calibrated` puts a fitted calibrator behind a network.
 """
 
 from crossentropy._optional import require
@@ -16,6 +16,7 @@ import array_api_compat.torch  # noqa: E402, F401
 
 from ._binary import binary_cross_entropy_with_logits  # noqa: E402
 from ._binary_module import BCEWithLogitsLoss  # noqa: E402
+from ._calibrated import Calibrated  # noqa: E402
 from ._distillation import distillation_loss  # noqa: E402
 from ._functional import cross_entropy  # noqa: E402
 from ._memory import empty_cache  # noqa: E402
@@ -25,6 +26,7 @@ from ._result import CrossEntropyResult  # noqa: E402
 
 __all__ = [
     "BCEWithLogitsLoss",
+    "Calibrated",
     "CrossEntropyLoss",
     "CrossEntropyResult",
     "Powerset",
