@@ -110,8 +110,7 @@ void moments_of_rows(const Rows& rows, const Moments& out, int64_t begin, int64_
     for (int64_t c = 0; c < rows.classes; c += kBlock) {
       const int64_t size = rows.classes - c < kBlock ? rows.classes - c : kBlock;
       const int64_t padded = round_up(size, lanes);
-      fill_block(rows, row, c, size, buffer);
-      const T max = block_max(buffer, padded);
+      const T max = fill_block(rows, row, c, size, -1, buffer);
       const T shift = max == static_cast<T>(-kInfinity) ? 0 : max;
       const Ahead<S> ahead = {row + c + size};
       MomentLanes<T> even, odd;

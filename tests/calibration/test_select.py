@@ -72,7 +72,7 @@ def test_labels_and_folds():
     rare = np.zeros(20, dtype=int)
     rare[0] = 2
     assert np.isfinite(select_calibrator(draw(20)[0], rare, input="logits").log_loss["vector"])
-    with pytest.raises(ValueError, match="3 rows can be split into 2 to 3 folds, got 5"):
+    with pytest.raises(ValueError, match="folds must be between 2 and the 3 rows, got 5"):
         select_calibrator(np.zeros((3, 2)), [0, 1, 0], input="logits")
     with pytest.raises(ValueError, match="no candidates"):
         select_calibrator(logits, y, input="logits", candidates={})
