@@ -18,6 +18,8 @@ from ._binary import binary_cross_entropy_with_logits  # noqa: E402
 from ._binary_module import BCEWithLogitsLoss  # noqa: E402
 from ._distillation import distillation_loss  # noqa: E402
 from ._functional import cross_entropy  # noqa: E402
+from ._linear import linear_cross_entropy  # noqa: E402
+from ._linear_options import LinearOptions  # noqa: E402
 from ._memory import empty_cache  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
 from ._powerset import Powerset  # noqa: E402
@@ -27,9 +29,11 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
     "CrossEntropyResult",
+    "LinearOptions",
     "Powerset",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "distillation_loss",
     "empty_cache",
+    "linear_cross_entropy",
 ]

@@ -1,0 +1,271 @@
+"""The linear layer of a fused loss: its blocks of logits, and the products of their gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from crossentropy.rows import _native
+
+from ._linear_blocks import Blocks, Shape, blocks_of
+from ._linear_options import LinearOptions
+
+_GROUP = 256  # classes that are left out together
+
+
+class Wants(NamedTuple):
+    """Which gradients are asked for."""
+
+    input: bool
+    weight: bool
+    bias: bool
+
+
+class Gradients(NamedTuple):
+    """Of a layer's operands; None where nobody asked."""
+
+    input: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+
+class Layer(NamedTuple):
+    """Operands without history.
+
+    Attributes
+    ----------
+    input
+        (N, D).
+    weight
+        (C, P, D).
+    bias
+        (C, P), or None.
+    options
+        How to work.
+    """
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    options: LinearOptions
+
+    @property
+    def shape(self) -> Shape:
+        """N, D, C and P."""
+        classes, positions, features = self.weight.shape
+        return Shape(self.input.shape[0], features, classes, positions)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether operands have 16 bits."""
+        return self.input.dtype.itemsize < 4
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the blocks: float32 for operands of 16 bits, but where their products are quicker."""
+        widened = self.is_short and not _multiplies(self.input.dtype, self.input.device.type)
+        return torch.float32 if widened else self.input.dtype
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """Of the sums that become gradients."""
+        return torch.promote_types(self.input.dtype, torch.float32)
+
+    def blocks(self) -> Blocks:
+        """The blocks that the budget allows."""
+        itemsize, most = self.dtype.itemsize, self.options.max_bytes
+        return blocks_of(self.shape, itemsize, self.is_short, most)
+
+    def stand_in(self, samples: int) -> Tensor:
+        """Logits (1, C, P·n) of so many samples, by shape and type only."""
+        _, _, classes, positions = self.shape
+        return self.input.new_empty((), dtype=self.dtype).expand(1, classes, positions * samples)
+
+
+def _multiplies(dtype: torch.dtype, device: str) -> bool:
+    """Whether the machine multiplies matrices of 16 bits by instructions of its own.
+
+    Without them torch emulates it, at a tenth of float32's speed and less.
+    """
+    if device != "cpu":
+        return True
+    return dtype == torch.bfloat16 and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+class Workshop:
+    """The memory in which the blocks of one pass are computed, one after the other.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    blocks
+        Its blocks.
+    """
+
+    def __init__(self, layer: Layer, blocks: Blocks) -> None:
+        self.layer = layer
+        count = blocks.samples * blocks.classes * layer.shape.positions
+        self._logits = _memory((count,), layer.dtype, layer.input)
+        self._input, self._input_is = layer.input, slice(0, 0)
+        self._weight, self._weight_is = layer.weight, slice(0, 0)
+
+    def input(self, samples: slice) -> Tensor:
+        """(n, D), in the blocks' type."""
+        if samples != self._input_is:
+            self._input = self.layer.input[samples].to(self.layer.dtype)
+            self._input_is = samples
+        return self._input
+
+    def weight(self, classes: slice) -> Tensor:
+        """(v·P, D), in the blocks' type."""
+        if classes != self._weight_is:
+            self._weight = self.layer.weight[classes].flatten(0, 1).to(self.layer.dtype)
+            self._weight_is = classes
+        return self._weight
+
+    def rows(self, samples: slice) -> Tensor:
+        """The logits of some samples and all classes by row, (n·P, C), likewise."""
+        shape = self.layer.shape
+        everything = slice(0, shape.classes)
+        if shape.positions > 1:
+            z = self.logits(samples, everything).view(shape.classes, shape.positions, -1)
+            return z.permute(2, 1, 0).reshape(-1, shape.classes)
+        input, weight = self.input(samples), self.weight(everything)
+        out = self._logits[: input.shape[0] * shape.classes].view(-1, shape.classes)
+        if self.layer.bias is None:
+            return torch.mm(input, weight.t(), out=out)
+        bias = self.layer.bias.reshape(1, -1).to(self.layer.dtype)
+        return torch.addmm(bias, input, weight.t(), out=out)
+
+    def logits(self, samples: slice, classes: slice) -> Tensor:
+        """A block, (v·P, n), which is the next one's memory too."""
+        input, weight = self.input(samples), self.weight(classes)
+        shape = weight.shape[0], input.shape[0]
+        out = self._logits[: math.prod(shape)].view(shape)
+        if self.layer.bias is None:
+            return torch.mm(weight, input.t(), out=out)
+        bias = self.layer.bias[classes].reshape(-1, 1).to(self.layer.dtype)
+        return torch.addmm(bias, weight, input.t(), out=out)
+
+
+class Sums:
+    """Gradients on their way: the products of one block after the other are added up.
+
+    What is summed beside its memory, as what has 16 bits is, gets all that a block's samples, or
+    classes, get before the next ones do.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    wants
+        Which gradients.
+    """
+
+    def __init__(self, layer: Layer, wants: Wants) -> None:
+        self._layer = layer
+        self._input: _Sum | None = None
+        if wants.input:
+            self._input = _Sum(layer.input, tuple(layer.input.shape), layer.sum_dtype)
+        classes, positions, features = layer.weight.shape
+        rows = classes * positions, features
+        self._weight = _Sum(layer.weight, rows, layer.sum_dtype) if wants.weight else None
+        self._bias: Tensor | None = None
+        if wants.bias:
+            self._bias = layer.input.new_zeros(layer.weight.shape[:2], dtype=layer.sum_dtype)
+
+    def add(self, workshop: Workshop, gradient: Tensor, samples: slice, classes: slice) -> None:
+        """Add what the gradient in a block of logits, (v·P, n), brings."""
+        if self._bias is not None:
+            own = gradient.sum(1, dtype=self._bias.dtype)
+            self._bias[classes] += own.view(-1, self._layer.shape.positions)
+        runs = _kept(gradient, self._layer.options.gradient_filter)
+        if self._input is not None:
+            total, weight = self._input.at(samples), workshop.weight(classes)
+            for run in runs:
+                _add_product(total, gradient[run].t(), weight[run])
+        if self._weight is not None:
+            positions = self._layer.shape.positions
+            rows = slice(classes.start * positions, classes.stop * positions)
+            total, input = self._weight.at(rows), workshop.input(samples)
+            for run in runs:
+                _add_product(total[run], gradient[run], input)
+
+    def result(self) -> Gradients:
+        """The gradients, when all is added."""
+        layer, weight, bias = self._layer, self._weight, self._bias
+        return Gradients(
+            None if self._input is None else self._input.result(),
+            None if weight is None else weight.result().view(layer.weight.shape),
+            None if bias is None or layer.bias is None else bias.to(layer.bias.dtype),
+        )
+
+
+class _Sum:
+    """A gradient, and the sum that a part of it is, which is in its place or apart."""
+
+    def __init__(self, operand: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        self._out = _memory(shape, operand.dtype, operand)
+        self._dtype = dtype if operand.dtype is not dtype else None
+        self._part: slice | None = None
+        self._sum = operand.new_empty(0)
+        if self._dtype is None:
+            self._out.zero_()
+
+    def at(self, part: slice) -> Tensor:
+        """The sum of some rows."""
+        if self._dtype is None:
+            return self._out[part]
+        if part != self._part:
+            self._round()
+            self._sum = self._out.new_zeros(self._out[part].shape, dtype=self._dtype)
+            self._part = part
+        return self._sum
+
+    def result(self) -> Tensor:
+        """All rows."""
+        self._round()
+        return self._out
+
+    def _round(self) -> None:
+        if self._part is not None:
+            self._out[self._part] = self._sum
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    if a.dtype is total.dtype:
+        total.addmm_(a, b)
+    else:
+        total.add_(a @ b)
+
+
+def _kept(gradient: Tensor, threshold: float) -> list[slice]:
+    """Runs of classes that are not small beside the greatest, in groups."""
+    count = gradient.shape[0]
+    if not threshold:
+        return [slice(0, count)]
+    sizes = torch.linalg.vector_norm(gradient, torch.inf, 1)
+    small = sizes <= threshold * sizes.max()  # not so where there is a NaN
+    runs: list[slice] = []
+    for start in range(0, count, _GROUP):
+        stop = min(start + _GROUP, count)
+        if bool(small[start:stop].all()):
+            continue
+        if runs and runs[-1].stop == start:
+            runs[-1] = slice(runs[-1].start, stop)
+        else:
+            runs.append(slice(start, stop))
+    return runs
+
+
+def _memory(shape: tuple[int, ...], dtype: torch.dtype, like: Tensor) -> Tensor:
+    """Uninitialised: on the CPU what an earlier call left, where there is such."""
+    if _native.memory_of(like) is None or _native.kernels is None:
+        return torch.empty(shape, dtype=dtype, device=like.device)
+    wanted = torch.empty(shape, dtype=dtype, device="meta")
+    memory: Tensor = _native.torch_memory().output(wanted)[0]
+    return memory
