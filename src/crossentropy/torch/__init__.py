@@ -19,6 +19,7 @@ from ._binary_module import BCEWithLogitsLoss  # noqa: E402
 from ._distillation import distillation_loss  # noqa: E402
 from ._functional import cross_entropy  # noqa: E402
 from ._linear import linear_cross_entropy  # noqa: E402
+from ._linear_module import LinearCrossEntropyLoss  # noqa: E402
 from ._linear_options import LinearOptions  # noqa: E402
 from ._memory import empty_cache  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
@@ -29,6 +30,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
     "CrossEntropyResult",
+    "LinearCrossEntropyLoss",
     "LinearOptions",
     "Powerset",
     "binary_cross_entropy_with_logits",

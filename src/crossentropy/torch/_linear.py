@@ -184,7 +184,7 @@ def linear_cross_entropy(  # type: ignore[misc] # the second signature is this o
         options or LinearOptions(),
     )
     if reduction == "none":
-        value = value.reshape(*input.shape[:-1], *out)
+        value = value.reshape((*input.shape[:-1], *out))
     return value if row is None else result_of(value, row, target)
 
 

@@ -133,7 +133,7 @@ class Workshop:
         everything = slice(0, shape.classes)
         if shape.positions > 1:
             z = self.logits(samples, everything).view(shape.classes, shape.positions, -1)
-            return z.permute(2, 1, 0).reshape(-1, shape.classes)
+            return z.permute(2, 1, 0).reshape(-1, shape.classes).contiguous()
         input, weight = self.input(samples), self.weight(everything)
         out = self._logits[: input.shape[0] * shape.classes].view(-1, shape.classes)
         if self.layer.bias is None:
