@@ -213,10 +213,12 @@ class RowLoss(NamedTuple):
 
     def plain(self, operands: Operands) -> tuple[Tensor, RowStatistics | None]:
         """Likewise, and the statistics if they were asked for."""
-        z = logits_of(operands).to(self.dtype)
-        value, row = _composite.loss(z, self.target, self.problem, self.argmax)
+        with without_autocast(operands.input):
+            z = logits_of(operands)
+            z = z.to(torch.promote_types(z.dtype, self.dtype))
+            value, row = _composite.loss(z, self.target, self.problem, self.argmax)
         samples, _, positions = operands.shape
-        return self.by_sample(value, row, samples, positions)
+        return self.by_sample(value.to(self.dtype), row, samples, positions)
 
     def by_sample(
         self, value: Tensor, row: RowStatistics, samples: int, positions: int

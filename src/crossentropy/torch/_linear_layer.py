@@ -65,9 +65,8 @@ class Layer(NamedTuple):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the blocks: float32 for operands of 16 bits, but where their products are quicker."""
-        widened = self.is_short and not _multiplies(self.input.dtype, self.input.device.type)
-        return torch.float32 if widened else self.input.dtype
+        """Of the blocks."""
+        return block_dtype(self.input)
 
     @property
     def sum_dtype(self) -> torch.dtype:
@@ -85,14 +84,15 @@ class Layer(NamedTuple):
         return self.input.new_empty((), dtype=self.dtype).expand(1, classes, positions * samples)
 
 
-def _multiplies(dtype: torch.dtype, device: str) -> bool:
-    """Whether the machine multiplies matrices of 16 bits by instructions of its own.
+def block_dtype(input: Tensor) -> torch.dtype:
+    """Of logits: the operands' type, or float32 for 16 bits that the machine cannot multiply.
 
-    Without them torch emulates it, at a tenth of float32's speed and less.
+    Without instructions for it torch emulates such products, at a tenth of float32's speed or less.
     """
-    if device != "cpu":
-        return True
-    return dtype == torch.bfloat16 and bool(torch.cpu._is_avx512_bf16_supported())
+    if input.dtype.itemsize >= 4 or input.device.type != "cpu":
+        return input.dtype
+    multiplies = input.dtype == torch.bfloat16 and torch.cpu._is_avx512_bf16_supported()
+    return input.dtype if multiplies else torch.float32
 
 
 class Workshop:

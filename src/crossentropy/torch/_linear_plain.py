@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
+
+from ._linear_layer import block_dtype
 
 
 class Operands(NamedTuple):
@@ -37,11 +38,12 @@ class Operands(NamedTuple):
 
 
 def logits_of(operands: Operands) -> Tensor:
-    """(1, C, P·N): all logits, as planes."""
+    """(1, C, P·N): all logits, as planes, in the type that blocks have."""
     samples, classes, positions = operands.shape
-    z = operands.weight.flatten(0, 1) @ operands.input.t()
+    dtype = block_dtype(operands.input)
+    z = operands.weight.flatten(0, 1).to(dtype) @ operands.input.to(dtype).t()
     if operands.bias is not None:
-        z = z + operands.bias.reshape(-1, 1)
+        z = z + operands.bias.reshape(-1, 1).to(dtype)
     return z.reshape(1, classes, positions * samples)
 
 

@@ -13,7 +13,7 @@ from crossentropy import rows
 from crossentropy.rows import RowStatistics
 
 from . import _composite, _linear_check, _linear_eager, _linear_operators, _soft
-from ._layout import autocasts
+from ._layout import autocasts, without_autocast
 from ._linear_eager import RowLoss, with_normalizer
 from ._linear_layer import Layer, Wants
 from ._linear_options import LinearOptions
@@ -81,8 +81,10 @@ def _of_probabilities(
     dtype = torch.promote_types(_loss_dtype(operands.input), target.dtype)
 
     def plain(operands: Operands) -> Tensor:
-        z = logits_of(operands).view(classes, positions, samples).permute(2, 0, 1)
-        value = soft_cross_entropy(z.to(dtype), target, given)
+        with without_autocast(operands.input):
+            z = logits_of(operands).view(classes, positions, samples).permute(2, 0, 1)
+            z = z.to(torch.promote_types(z.dtype, dtype))
+            value = soft_cross_entropy(z, target, given).to(dtype)
         return value.flatten() if value.ndim else value
 
     layer = _linear_eager.layer_of(operands, options)
