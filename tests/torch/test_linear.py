@@ -308,32 +308,26 @@ def test_forward_mode_is_the_finite_difference(options):
 
 @pytest.mark.usefixtures("_compiler")
 @every_option
-@pytest.mark.parametrize("out", [(), (2,)])
-@pytest.mark.parametrize("loss", ["focal", "cross_entropy", losses.ScalarRule(lambda u: u**2)], ids=str)
-def test_compiled_without_a_graph_break(options, out, loss):
-    given, target = operands(30, out=out)
-    for reduction in ("mean", "none"):
+@pytest.mark.parametrize("loss", ["focal", losses.ScalarRule(lambda u: u**2)], ids=str)
+def test_compiled_without_a_graph_break(options, loss):
+    for reduction, out in (("mean", ()), ("none", (2,))):
+        given, target = operands(30, out=out)
         function = in_blocks(target, 1000, loss=loss, reduction=reduction, **options)
         compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
         assert_same(compiled, function, given)
 
 
 @pytest.mark.usefixtures("_compiler")
-def test_compiled_by_inductor_around_transforms_and_of_any_length():
+def test_compiled_around_transforms_and_with_statistics():
     given, target = operands(30)
     function = in_blocks(target, 1000, return_stats=True)
-    got, want = torch.compile(function, fullgraph=True)(*given), function(*given)
-    for mine, theirs in zip(got, want, strict=True):
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
+    for mine, theirs in zip(compiled(*given), function(*given), strict=True):
         torch.testing.assert_close(mine, theirs)
     plain = tuple(x.detach() for x in given)
     loss = in_blocks(target, 1000)
     gradient = torch.compile(torch.func.grad(loss), fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(gradient(*plain), torch.func.grad(loss)(*plain))
-    compiled = torch.compile(linear_cross_entropy, fullgraph=True, dynamic=True, backend="aot_eager")
-    for n in (5, 9):
-        some = given[0].detach()[:n].requires_grad_()
-        for value in (compiled, linear_cross_entropy):
-            assert value(some, given[1], target[:n]).requires_grad
 
 
 @pytest.mark.usefixtures("_compiler")
@@ -386,8 +380,9 @@ def test_blocks_fill_the_budget_and_no_more(samples, classes, short, features):
 def test_small_gradients_may_be_left_out():
     """Each entry of the logits' gradient is off by at most ε times the greatest, dX by its sum."""
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(4096, 8, generator=generator)
-    input = 6 * weight[torch.arange(0, 512, 8)] / 3  # sure of classes among the first 512
+    weight = torch.randn(4096, 16, generator=generator)
+    weight[:512, 8:], weight[512:, :8] = 0, 0
+    input = 2 * weight[torch.arange(0, 512, 8)]  # to which all but the first 512 are nothing
     target = torch.arange(0, 512, 8)
     for x in (input, weight):
         x.requires_grad_()

@@ -46,8 +46,12 @@ class Combination:
 
     def add(self, row: RowStatistics, is_here: Tensor, classes: slice) -> None:
         """Add a block's statistics; rows whose target is elsewhere have some class's."""
-        lse = row.lse
-        own = torch.where(is_here, lse + row.log_prob, -torch.inf)
+        logits = row.rows.logits[0]
+        lse, own = row.lse, row.lse + row.log_prob
+        if bool(own.isnan().any()):  # where all of the block's are −inf, which others may not be
+            is_masked = logits.amax(0) == -torch.inf
+            lse, own = (torch.where(is_masked, -torch.inf, x) for x in (lse, own))
+        own = torch.where(is_here, own, -torch.inf)
         rest = torch.where(is_here & (own != -torch.inf), own - row.margin, lse)
         self._own = torch.where(is_here, own, self._own)
         self._lse_rest = torch.logaddexp(self._lse_rest, rest)
@@ -55,13 +59,13 @@ class Combination:
             weight = float(_pure.weight_of(row.rows, lse).sum())
             # Σ w (−log p) in the block, less W·L of the block; W·L of all is added at the end
             masked = torch.where(lse == -torch.inf, torch.inf, row.weighted_nll - weight * lse)
-            self._nll = self._nll + (masked if weight else row.weighted_nll)
+            self._nll = self._nll + (masked if weight else 0.0)
             self._weight += weight
         if self._best is not None and row.argmax is not None:
-            logits = row.rows.logits[0].gather(0, row.argmax[None])[0].double()
-            is_better = (logits > self._greatest) | (logits.isnan() & ~self._greatest.isnan())
+            top = logits.gather(0, row.argmax[None])[0].double()
+            is_better = (top > self._greatest) | (top.isnan() & ~self._greatest.isnan())
             self._best = torch.where(is_better, row.argmax + classes.start, self._best)
-            self._greatest = torch.where(is_better, logits, self._greatest)
+            self._greatest = torch.where(is_better, top, self._greatest)
 
     def result(self) -> RowStatistics:
         """The statistics, when all blocks are added."""

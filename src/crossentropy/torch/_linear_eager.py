@@ -231,6 +231,14 @@ class RowLoss(NamedTuple):
         table, argmax = (by_sample(x, samples, positions) for x in (row.table, row.argmax))
         return value, RowStatistics(row.rows, table, argmax)
 
+    def statistics(self, layer: Layer) -> RowStatistics:
+        """Of the rows, in the order of targets."""
+        with torch.no_grad(), without_autocast(layer.input):
+            row = self.passes(layer).statistics()
+        samples, positions = layer.shape.samples, layer.shape.positions
+        table, argmax = (by_sample(x, samples, positions) for x in (row.table, row.argmax))
+        return RowStatistics(row.rows, table, argmax)
+
     def passes(self, layer: Layer) -> Passes:
         """The passes over the layer's logits."""
         stand_in, threads = layer.stand_in(layer.shape.samples), torch.get_num_threads()

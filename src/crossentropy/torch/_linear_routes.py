@@ -15,7 +15,7 @@ from crossentropy.rows import RowStatistics
 from . import _composite, _linear_check, _linear_eager, _linear_operators, _soft
 from ._layout import autocasts, without_autocast
 from ._linear_eager import RowLoss, with_normalizer
-from ._linear_layer import Layer, Wants
+from ._linear_layer import Layer
 from ._linear_options import LinearOptions
 from ._linear_plain import Operands, by_position, logits_of
 from ._linear_rows import Differentiated, RowsCall, WholeRows
@@ -25,7 +25,6 @@ from ._soft import SoftRows
 from ._soft_cross_entropy import call_of, soft_cross_entropy
 
 _PLAIN = (Tensor, torch.nn.Parameter)
-_NOTHING = Wants(False, False, False)
 
 
 def loss(
@@ -59,7 +58,7 @@ def loss(
     if not reads_logits:
         outcome = _linear_eager.loss(operands, engine, options)
         return outcome.loss, outcome.row
-    row = engine.evaluate(layer, _NOTHING).row if given.return_stats else None
+    row = engine.statistics(layer) if given.return_stats else None
     return _linear_eager.loss(operands, _by_logits(engine, layer, target), options).loss, row
 
 
