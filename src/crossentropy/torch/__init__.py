@@ -16,6 +16,7 @@ import array_api_compat.torch  # noqa: E402, F401
 
 from ._binary import binary_cross_entropy_with_logits  # noqa: E402
 from ._binary_module import BCEWithLogitsLoss  # noqa: E402
+from ._causal_lm import patch_causal_lm  # noqa: E402
 from ._distillation import distillation_loss  # noqa: E402
 from ._functional import cross_entropy  # noqa: E402
 from ._linear import linear_cross_entropy  # noqa: E402
@@ -38,4 +39,5 @@ __all__ = [
     "distillation_loss",
     "empty_cache",
     "linear_cross_entropy",
+    "patch_causal_lm",
 ]
