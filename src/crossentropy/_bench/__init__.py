@@ -25,6 +25,7 @@ _MODULES = {
     "accuracy": "_accuracy",
     "binary": "_binary",
     "soft": "_soft",
+    "linear": "_linear",
 }
 SECTIONS = tuple(_MODULES)
 

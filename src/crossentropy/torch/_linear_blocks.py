@@ -72,6 +72,7 @@ def blocks_of(shape: Shape, itemsize: int, sums_apart: bool, max_bytes: int) -> 
     samples, features, classes, positions = (max(1, n) for n in shape)
     if sums_apart:
         beside = 2 * 4 * features  # a float32 copy and a sum, of a sample or of a class
+        max_bytes -= max_bytes // 8  # for what the products of such sizes take themselves
         most = max(1, max_bytes // 2 // beside)
         count = _even(samples, _down(most))
         left = max_bytes - count * beside

@@ -110,22 +110,16 @@ class Workshop:
         self.layer = layer
         count = blocks.samples * blocks.classes * layer.shape.positions
         self._logits = _memory((count,), layer.dtype, layer.input)
-        self._input, self._input_is = layer.input, slice(0, 0)
-        self._weight, self._weight_is = layer.weight, slice(0, 0)
+        self._input = _InType(layer.input, layer.dtype)
+        self._weight = _InType(layer.weight, layer.dtype)
 
     def input(self, samples: slice) -> Tensor:
         """(n, D), in the blocks' type."""
-        if samples != self._input_is:
-            self._input = self.layer.input[samples].to(self.layer.dtype)
-            self._input_is = samples
-        return self._input
+        return self._input.at(samples)
 
     def weight(self, classes: slice) -> Tensor:
         """(v·P, D), in the blocks' type."""
-        if classes != self._weight_is:
-            self._weight = self.layer.weight[classes].flatten(0, 1).to(self.layer.dtype)
-            self._weight_is = classes
-        return self._weight
+        return self._weight.at(classes).flatten(0, 1)
 
     def rows(self, samples: slice) -> Tensor:
         """The logits of some samples and all classes by row, (n·P, C), likewise."""
@@ -150,6 +144,26 @@ class Workshop:
             return torch.mm(weight, input.t(), out=out)
         bias = self.layer.bias[classes].reshape(-1, 1).to(self.layer.dtype)
         return torch.addmm(bias, weight, input.t(), out=out)
+
+
+class _InType:
+    """Parts of an operand in another type: the last one asked for, in memory for the largest."""
+
+    def __init__(self, operand: Tensor, dtype: torch.dtype) -> None:
+        self._operand, self._dtype = operand, dtype
+        self._memory: Tensor | None = None
+        self._part, self._copy = slice(0, 0), operand
+
+    def at(self, part: slice) -> Tensor:
+        """Some rows."""
+        given = self._operand[part]
+        if given.dtype is self._dtype:
+            return given
+        if part != self._part:
+            if self._memory is None:  # the first part is the largest
+                self._memory = _memory(tuple(given.shape), self._dtype, given)
+            self._part, self._copy = part, self._memory[: given.shape[0]].copy_(given)
+        return self._copy
 
 
 class Sums:
@@ -212,7 +226,8 @@ class _Sum:
         self._out = _memory(shape, operand.dtype, operand)
         self._dtype = dtype if operand.dtype is not dtype else None
         self._part: slice | None = None
-        self._sum = operand.new_empty(0)
+        self._memory: Tensor | None = None
+        self._sum = self._out
         if self._dtype is None:
             self._out.zero_()
 
@@ -222,8 +237,10 @@ class _Sum:
             return self._out[part]
         if part != self._part:
             self._round()
-            self._sum = self._out.new_zeros(self._out[part].shape, dtype=self._dtype)
-            self._part = part
+            into = self._out[part]
+            if self._memory is None:  # the first part is the largest
+                self._memory = _memory(tuple(into.shape), self._dtype, into)
+            self._part, self._sum = part, self._memory[: into.shape[0]].zero_()
         return self._sum
 
     def result(self) -> Tensor:
