@@ -21,7 +21,13 @@ def llama(**options):
 
 def gpt2():
     config = transformers.GPT2Config(
-        n_layer=1, n_head=2, n_embd=16, n_positions=32, vocab_size=101, bos_token_id=0, eos_token_id=0
+        n_layer=1,
+        n_head=2,
+        n_embd=16,
+        n_positions=32,
+        vocab_size=101,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     return transformers.GPT2LMHeadModel(config)
 
@@ -65,7 +71,9 @@ def gradients_of(model, **options):
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("options", [{}, {"num_items_in_batch": 37}, {"return_dict": False}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"num_items_in_batch": 37}, {"return_dict": False}], ids=str
+)
 def test_loss_and_gradients_are_the_models(make, options):
     torch.manual_seed(0)
     model = make().eval()

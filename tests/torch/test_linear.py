@@ -7,7 +7,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.nn import functional
 
-from crossentropy import losses, rows
+from crossentropy import losses
 from crossentropy.torch import LinearOptions, cross_entropy, linear_cross_entropy
 from crossentropy.torch._linear_blocks import Shape, blocks_of
 from tests.table import every_loss
@@ -49,16 +49,21 @@ def operands(samples=100, classes=7, features=5, out=(), dtype=torch.float64):
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
-    input, weight = normal(samples, features), normal(classes, *out, features)
-    bias, target = normal(classes, *out), torch.randint(classes, (samples, *out), generator=generator)
+    hidden, weight = normal(samples, features), normal(classes, *out, features)
+    bias, target = (
+        normal(classes, *out),
+        torch.randint(classes, (samples, *out), generator=generator),
+    )
     target.view(-1)[::5] = -100
-    return [x.requires_grad_() for x in (input, weight, bias)], target
+    return [x.requires_grad_() for x in (hidden, weight, bias)], target
 
 
 def in_blocks(target, max_bytes, **options):
     """The loss as a function of the operands."""
     given = LinearOptions(max_bytes=max_bytes)
-    return lambda x, w, b: linear_cross_entropy(x, w, target, linear_bias=b, options=given, **options)
+    return lambda x, w, b: linear_cross_entropy(
+        x, w, target, linear_bias=b, options=given, **options
+    )
 
 
 def by_logits(target, **options):
@@ -102,7 +107,9 @@ def test_any_blocks_give_the_loss_of_the_logits(path, max_bytes, options, out, r
 def test_every_loss(loss, literal, max_bytes):
     given, target = operands()
     close = {"rtol": 1e-6, "atol": 1e-9} if loss.scale != 1 else {}
-    assert_same(in_blocks(target, max_bytes, loss=loss), by_logits(target, loss=loss), given, **close)
+    assert_same(
+        in_blocks(target, max_bytes, loss=loss), by_logits(target, loss=loss), given, **close
+    )
 
 
 @every_size
@@ -111,7 +118,9 @@ def test_probabilities(path, max_bytes):
     target = torch.rand(100, 7, 2, dtype=torch.float64)
     for options in ({"reduction": "none"}, {"label_smoothing": 0.1, "normalizer": "weights"}):
         upstream = torch.rand(100, 2, dtype=torch.float64) if "reduction" in options else None
-        assert_same(in_blocks(target, max_bytes, **options), by_logits(target, **options), given, upstream)
+        assert_same(
+            in_blocks(target, max_bytes, **options), by_logits(target, **options), given, upstream
+        )
     moving = target.clone().requires_grad_()
     value = linear_cross_entropy(given[0], given[1], moving)
     assert torch.autograd.grad(value, moving)[0].abs().sum() > 0
@@ -140,15 +149,15 @@ def test_statistics(path, max_bytes):
 
 def test_leading_shapes_single_samples_and_nothing():
     given, target = operands(24)
-    input, weight, bias = given
-    whole = linear_cross_entropy(input, weight, target, linear_bias=bias, reduction="none")
+    hidden, weight, bias = given
+    whole = linear_cross_entropy(hidden, weight, target, linear_bias=bias, reduction="none")
     shaped = linear_cross_entropy(
-        input.view(2, 3, 4, 5), weight, target.view(2, 3, 4), linear_bias=bias, reduction="none"
+        hidden.view(2, 3, 4, 5), weight, target.view(2, 3, 4), linear_bias=bias, reduction="none"
     )
     torch.testing.assert_close(shaped, whole.view(2, 3, 4))
-    one = linear_cross_entropy(input[1], weight, target[1], linear_bias=bias)
+    one = linear_cross_entropy(hidden[1], weight, target[1], linear_bias=bias)
     torch.testing.assert_close(one, whole[1])
-    empty = linear_cross_entropy(input[:0], weight, target[:0], reduction="sum")
+    empty = linear_cross_entropy(hidden[:0], weight, target[:0], reduction="sum")
     assert empty == 0
     assert torch.autograd.grad(empty, weight)[0].abs().sum() == 0
 
@@ -284,7 +293,9 @@ def test_transforms(options):
     each = torch.func.vmap(
         lambda x, y: linear_cross_entropy(x, plain[1], y, linear_bias=plain[2], **options)
     )
-    by_row = in_blocks(target, 300, reduction="none", **{k: v for k, v in options.items() if k != "weight"})
+    by_row = in_blocks(
+        target, 300, reduction="none", **{k: v for k, v in options.items() if k != "weight"}
+    )
     if "weight" not in options:  # whose mean over one row divides by its weight
         valid = target >= 0
         torch.testing.assert_close(each(plain[0], target)[valid], by_row(*plain)[valid])
@@ -334,9 +345,9 @@ def test_compiled_around_transforms_and_with_statistics():
 def test_operators_keep_torchs_rules():
     from crossentropy.torch import _linear_operators as operators
 
-    (input, weight, bias), target = operands(20)
+    (hidden, weight, bias), target = operands(20)
     weight, bias = weight.unsqueeze(1), bias.unsqueeze(1)
-    still = input.detach(), weight.detach(), bias.detach(), target
+    still = hidden.detach(), weight.detach(), bias.detach(), target
     options = None, 1.0, None, -100, 1000, 0.0
     table, _ = operators.linear_statistics(*still, *options, False, False)
     slope = torch.ones((), dtype=torch.float64)
@@ -344,10 +355,13 @@ def test_operators_keep_torchs_rules():
     checks = "test_schema", "test_autograd_registration", "test_faketensor"
     for operator, arguments in (
         (operators.linear_statistics, (*still, *options, True, True)),
-        (operators.linear_gradients, (*still, table, slope, slope, None, *options, True, False, True)),
+        (
+            operators.linear_gradients,
+            (*still, table, slope, slope, None, *options, True, False, True),
+        ),
         (
             operators.linear_attach,
-            (input, weight, bias, target, table, value, slope, slope, None, *options),
+            (hidden, weight, bias, target, table, value, slope, slope, None, *options),
         ),
     ):
         torch.library.opcheck(operator, arguments, test_utils=checks)
@@ -382,27 +396,29 @@ def test_small_gradients_may_be_left_out():
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(4096, 16, generator=generator)
     weight[:512, 8:], weight[512:, :8] = 0, 0
-    input = 2 * weight[torch.arange(0, 512, 8)]  # to which all but the first 512 are nothing
+    hidden = 2 * weight[torch.arange(0, 512, 8)]  # to which all but the first 512 are nothing
     target = torch.arange(0, 512, 8)
-    for x in (input, weight):
+    for x in (hidden, weight):
         x.requires_grad_()
-    exact = torch.autograd.grad(linear_cross_entropy(input, weight, target), (input, weight))
+    exact = torch.autograd.grad(linear_cross_entropy(hidden, weight, target), (hidden, weight))
     least = 1e-3
     options = LinearOptions(gradient_filter=least)
-    value = linear_cross_entropy(input, weight, target, options=options)
-    got = torch.autograd.grad(value, (input, weight))
-    torch.testing.assert_close(value, linear_cross_entropy(input, weight, target), rtol=0, atol=0)
-    z = functional.linear(input, weight).detach().requires_grad_()
+    value = linear_cross_entropy(hidden, weight, target, options=options)
+    got = torch.autograd.grad(value, (hidden, weight))
+    torch.testing.assert_close(value, linear_cross_entropy(hidden, weight, target), rtol=0, atol=0)
+    z = functional.linear(hidden, weight).detach().requires_grad_()
     (by_logit,) = torch.autograd.grad(functional.cross_entropy(z, target), z)
     bound = least * by_logit.abs().max()
     small = torch.where(by_logit.abs() <= bound, by_logit.abs(), 0)
     assert (got[1][512:] == 0).any()  # some were
     error = (got[0] - exact[0]).abs()
     assert (error <= small @ weight.detach().abs() + 1e-7).all()
-    assert ((got[1] - exact[1]).abs() <= small.t() @ input.detach().abs() + 1e-7).all()
+    assert ((got[1] - exact[1]).abs() <= small.t() @ hidden.detach().abs() + 1e-7).all()
 
 
-@pytest.mark.parametrize("given", [{"max_bytes": 0}, {"gradient_filter": 1.0}, {"gradient_filter": -0.1}])
+@pytest.mark.parametrize(
+    "given", [{"max_bytes": 0}, {"gradient_filter": 1.0}, {"gradient_filter": -0.1}]
+)
 def test_options_out_of_range(given):
     with pytest.raises(ValueError, match=next(iter(given))):
         LinearOptions(**given)

@@ -71,16 +71,16 @@ def test_linear_cross_entropy_loss(dtype, options):
     seen = 0
     for case in cases[:: 1 if dtype == torch.float64 else 4]:  # the same again in each type
         args, kwargs = case.constructor_input.args, dict(case.constructor_input.kwargs)
-        input, target = case.forward_input.args
+        hidden, target = case.forward_input.args
         theirs = torch.nn.LinearCrossEntropyLoss(*args, **{**kwargs, "options": None})
         ours = LinearCrossEntropyLoss(*args, **{**kwargs, "options": options})
         ours.load_state_dict(theirs.state_dict())
-        wide = input.detach().double().requires_grad_()
+        wide = hidden.detach().double().requires_grad_()
         theirs.double()
         assert_same(
-            ours(input, target),
+            ours(hidden, target),
             theirs(wide, in_float64(target)),
-            [input, *ours.parameters()],
+            [hidden, *ours.parameters()],
             [wide, *theirs.parameters()],
             dtype,
         )

@@ -73,12 +73,12 @@ def tables(effort: Effort) -> Iterator[Table]:
         )
 
 
-def _ours(input: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    return linear_cross_entropy(input, weight, target)
+def _ours(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    return linear_cross_entropy(hidden, weight, target)
 
 
-def _plain(input: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    return functional.cross_entropy(functional.linear(input, weight), target)
+def _plain(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    return functional.cross_entropy(functional.linear(hidden, weight), target)
 
 
 def _chunked() -> Layer | None:
@@ -91,22 +91,22 @@ def _chunked() -> Layer | None:
 
 def _operands(size: _Size, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    input = torch.randn(size.samples, size.features, generator=generator).to(dtype)
+    hidden = torch.randn(size.samples, size.features, generator=generator).to(dtype)
     weight = torch.randn(size.classes, size.features, generator=generator).mul_(0.05).to(dtype)
     target = torch.randint(size.classes, (size.samples,), generator=generator)
-    return input.requires_grad_(), weight.requires_grad_(), target
+    return hidden.requires_grad_(), weight.requires_grad_(), target
 
 
-def _training(layer: Layer, input: Tensor, weight: Tensor, target: Tensor) -> Run:
+def _training(layer: Layer, hidden: Tensor, weight: Tensor, target: Tensor) -> Run:
     def run() -> None:
-        input.grad = weight.grad = None
-        layer(input, weight, target).backward()  # type: ignore[no-untyped-call] # torch's
+        hidden.grad = weight.grad = None
+        layer(hidden, weight, target).backward()  # type: ignore[no-untyped-call] # torch's
 
     return run
 
 
-def _products(input: Tensor, weight: Tensor) -> Run:
-    x, w = input.detach(), weight.detach()
+def _products(hidden: Tensor, weight: Tensor) -> Run:
+    x, w = hidden.detach(), weight.detach()
     logits, dx, dw = x.new_empty(len(w), len(x)), torch.empty_like(x), torch.empty_like(w)
 
     def run() -> None:
@@ -153,10 +153,10 @@ def _beside_chunked(operands: tuple[Tensor, Tensor, Tensor], ours: float, bound:
 
 def _error(layer: Layer) -> float:
     """The greatest of dW in bfloat16."""
-    input, weight, target = _operands(_SHORT_QUICK, torch.bfloat16)
+    hidden, weight, target = _operands(_SHORT_QUICK, torch.bfloat16)
     wide = weight.detach().double().requires_grad_()
-    (exact,) = torch.autograd.grad(_plain(input.detach().double(), wide, target), wide)
-    (got,) = torch.autograd.grad(layer(input, weight, target), weight)
+    (exact,) = torch.autograd.grad(_plain(hidden.detach().double(), wide, target), wide)
+    (got,) = torch.autograd.grad(layer(hidden, weight, target), weight)
     return (got.double() - exact).abs().max().item()
 
 
@@ -168,7 +168,12 @@ def _instructions() -> str:
 def _memory(sizes: tuple[_Size, ...]) -> Table:
     return Table(
         "Peak memory of the layer and its loss, forward + backward, above operands and gradients",
-        [_SIZES, "float32: peak / budget", "bfloat16: peak / budget", "plain, float32: logits / budget"],
+        [
+            _SIZES,
+            "float32: peak / budget",
+            "bfloat16: peak / budget",
+            "plain, float32: logits / budget",
+        ],
         [(str(size), _peaks(size)) for size in sizes],
         f"The budget is the default, {MAX_BYTES >> 20} MB. A plain layer keeps all logits, and "
         "their gradient, of this size each.",

@@ -23,9 +23,7 @@ def layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> N
         )
     classes = tuple(linear_weight.shape[:-1])
     if linear_bias is not None and tuple(linear_bias.shape) != classes:
-        raise RuntimeError(
-            f"expected linear_bias shape {classes}, got {tuple(linear_bias.shape)}"
-        )
+        raise RuntimeError(f"expected linear_bias shape {classes}, got {tuple(linear_bias.shape)}")
     if len(classes) > 1 and input.ndim == 1:
         raise RuntimeError(
             f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} "

@@ -1,4 +1,4 @@
-"""Rows whose classes come in blocks: each block's own rows, and the statistics of all from theirs."""
+"""Rows whose classes come in blocks: a block's own rows, and the statistics of all from theirs."""
 
 from __future__ import annotations
 

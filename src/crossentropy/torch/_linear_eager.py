@@ -226,18 +226,13 @@ class RowLoss(NamedTuple):
         """Loss, and statistics if asked for, in the order of targets."""
         if self.by_row:
             value = by_sample(value, samples, positions)
-        if row.argmax is None:
-            return value, None
-        table, argmax = (by_sample(x, samples, positions) for x in (row.table, row.argmax))
-        return value, RowStatistics(row.rows, table, argmax)
+        return value, _by_sample(row, samples, positions) if self.argmax else None
 
     def statistics(self, layer: Layer) -> RowStatistics:
         """Of the rows, in the order of targets."""
         with torch.no_grad(), without_autocast(layer.input):
             row = self.passes(layer).statistics()
-        samples, positions = layer.shape.samples, layer.shape.positions
-        table, argmax = (by_sample(x, samples, positions) for x in (row.table, row.argmax))
-        return RowStatistics(row.rows, table, argmax)
+        return _by_sample(row, layer.shape.samples, layer.shape.positions)
 
     def passes(self, layer: Layer) -> Passes:
         """The passes over the layer's logits."""
@@ -257,6 +252,11 @@ class RowLoss(NamedTuple):
             return scaled(slopes, passes.part(factor, samples) if factor.ndim else factor)
 
         return rule
+
+
+def _by_sample(row: RowStatistics, samples: int, positions: int) -> RowStatistics:
+    best = None if row.argmax is None else by_sample(row.argmax, samples, positions)
+    return RowStatistics(row.rows, by_sample(row.table, samples, positions), best)
 
 
 def with_normalizer(problem: Problem, read: rows.Rows) -> Problem:

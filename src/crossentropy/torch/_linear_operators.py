@@ -14,7 +14,7 @@ from crossentropy import rows
 from crossentropy.rows import Rows, RowStatistics, Slopes
 
 from ._layout import without_autocast
-from ._linear_eager import RowLoss
+from ._linear_eager import RowLoss, layer_of
 from ._linear_layer import Layer, Wants
 from ._linear_options import LinearOptions
 from ._linear_passes import Passes
@@ -27,13 +27,12 @@ def loss(
     """The reduced loss, as a compiler may trace it, and its statistics if they were asked for."""
     problem, target = engine.problem, engine.target
     samples, _, positions = operands.shape
-    input, weight, bias = operands
     work = options.max_bytes, options.gradient_filter
     read = problem.weight, problem.temperature, problem.softcap, problem.ignore_index
-    still = Operands(*(x if x is None else x.detach() for x in operands))
+    still = layer_of(operands, options)[:3]
     weighted = problem.objective.needs_weighted
     table, best = linear_statistics(*still, target, *read, *work, weighted, engine.argmax)
-    stand_in = input.new_empty((), dtype=table.dtype).expand(1, operands.shape[1], samples * positions)
+    stand_in = table.new_empty(()).expand(1, operands.shape[1], samples * positions)
     row = RowStatistics(problem.rows(stand_in, target), table, best if engine.argmax else None)
     value, slopes = problem.unrounded(row)
     zero = torch.zeros_like(table[0].sum() if value.ndim == 0 else table[0])
@@ -129,7 +128,10 @@ def linear_gradients(
     slopes = Slopes(a, b, c)
 
     def rule(samples: slice, row: RowStatistics) -> Slopes:
-        return Slopes(*(x if x is None or not x.ndim else passes.part(x, samples) for x in slopes))
+        by_row = (
+            passes.part(x, samples) if isinstance(x, Tensor) and x.ndim else x for x in slopes
+        )
+        return Slopes(*by_row)
 
     with without_autocast(input):
         given = passes.gradients(table, rule, Wants(of_input, of_weight, of_bias))

@@ -63,8 +63,10 @@ class Passes(NamedTuple):
             self._gradients(table, rule, workshop, some, order)
             for some, order in _sweeps(self.layer, blocks, wants)
         ]
-        return parts[0] if len(parts) == 1 else parts[0]._replace(
-            weight=parts[1].weight, bias=parts[1].bias
+        return (
+            parts[0]
+            if len(parts) == 1
+            else parts[0]._replace(weight=parts[1].weight, bias=parts[1].bias)
         )
 
     def _gradients(
@@ -92,7 +94,7 @@ class Passes(NamedTuple):
         for samples in blocks.over_samples():
             row = self._statistics_of(workshop, blocks, samples)
             self._put(table, samples, row.table)
-            if best is not None:
+            if best is not None and row.argmax is not None:
                 self._put(best, samples, row.argmax)
             if then is not None:
                 then(workshop, samples, row)
@@ -109,7 +111,9 @@ class Passes(NamedTuple):
             block = self._block(workshop, whole, samples, classes)
             # the passes want a target in range: some class, of which only L is taken
             is_here = (block.target >= 0) & (block.target < block.classes)
-            given = block._replace(target=torch.where(block.target < block.classes, block.target, 0))
+            given = block._replace(
+                target=torch.where(block.target < block.classes, block.target, 0)
+            )
             total.add(rows.statistics(given, **options), is_here, classes)
         return total.result()
 
@@ -128,12 +132,13 @@ class Passes(NamedTuple):
 
     def part(self, values: Tensor, samples: slice) -> Tensor:
         """Of numbers for all rows, those of some samples."""
-        by_position = values.unflatten(-1, (self.layer.shape.positions, -1))
-        return by_position[..., samples].flatten(-2).contiguous()
+        return self._by_position(values)[..., samples].flatten(-2).contiguous()
 
     def _put(self, values: Tensor, samples: slice, part: Tensor) -> None:
-        shape = self.layer.shape.positions, -1
-        values.unflatten(-1, shape)[..., samples] = part.unflatten(-1, shape)
+        self._by_position(values)[..., samples] = self._by_position(part)
+
+    def _by_position(self, values: Tensor) -> Tensor:
+        return values.view(*values.shape[:-1], self.layer.shape.positions, -1)
 
 
 def _size(part: slice) -> int:

@@ -1,4 +1,4 @@
-"""The fused layer in plain torch operations, which hold the logits, and which everything follows."""
+"""The fused layer in plain torch operations, which hold the logits and which everything follows."""
 
 from __future__ import annotations
 

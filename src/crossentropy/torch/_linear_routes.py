@@ -1,7 +1,7 @@
 """The fused layer's routes from a loss's value to its gradients, and the choice between them.
 
-As `_autograd` has them for logits: eager tensors by blocks, in a `Function`; compiled ones by opaque
-operators around the same; and plain torch operations for what only these follow.
+As `_autograd` has them for logits: eager tensors by blocks, in a `Function`; compiled ones by
+opaque operators around the same; and plain torch operations for what only these follow.
 """
 
 from __future__ import annotations
