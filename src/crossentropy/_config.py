@@ -7,6 +7,7 @@ import platform
 from importlib import metadata
 
 from . import rows
+from .rows._linear_blocks import MAX_BYTES, Shape, blocks_of
 
 __version__ = metadata.version("crossentropy")
 
@@ -41,18 +42,11 @@ def show_config() -> None:
 
 def _linear_blocks() -> str:
     """How the fused linear layer would share out a large layer's logits by default."""
-    try:
-        from .torch._linear_blocks import Shape, blocks_of
-        from .torch._linear_options import MAX_BYTES
-    except ImportError:
-        return "needs torch"
     shape = Shape(samples=4096, features=1024, classes=128256, positions=1)
-    sizes = {"float32": blocks_of(shape, 4, False, MAX_BYTES)}
-    sizes["16 bits"] = blocks_of(shape, 4, True, MAX_BYTES)
-    chosen = ", ".join(f"{blocks} in {name}" for name, blocks in sizes.items())
+    wide, short = (blocks_of(shape, 4, is_short, MAX_BYTES) for is_short in (False, True))
     return (
-        f"blocks of at most {MAX_BYTES >> 20} MB (LinearOptions.max_bytes): of {shape.samples} "
-        f"samples, {shape.features} features and {shape.classes} classes {chosen}"
+        f"blocks of {MAX_BYTES >> 20} MB (LinearOptions.max_bytes): {wide}, in 16 bits {short}, "
+        f"of {shape.samples} × {shape.classes} with {shape.features} features"
     )
 
 

@@ -8,8 +8,8 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 
 from crossentropy import losses
+from crossentropy.rows._linear_blocks import Shape, blocks_of
 from crossentropy.torch import LinearOptions, cross_entropy, linear_cross_entropy
-from crossentropy.torch._linear_blocks import Shape, blocks_of
 from tests.table import every_loss
 
 # by samples; by samples and classes; one class and few samples

@@ -80,8 +80,9 @@ def test_products_in_bfloat16_where_the_machine_has_them(monkeypatch, max_bytes)
     exact_value, exact = gradients_of(plain, wide, target)
     torchs = gradients_of(plain, given, target)[1]
     torch.testing.assert_close(value.double(), exact_value, rtol=5e-3, atol=0)
-    # dX is a sum over the blocks of classes, of which each product is rounded
-    for mine, theirs, true, most in zip(got, torchs, exact, (2.5, 1.1, 1.1), strict=True):
+    # a sum over several blocks, each of whose products is rounded: dX always, dW for some samples
+    bounds = 2.5, 1.1 if max_bytes == BLOCKS["all samples"] else 2.5, 1.1
+    for mine, theirs, true, most in zip(got, torchs, exact, bounds, strict=True):
         error, its = ((x.double() - true).abs().max() for x in (mine, theirs))
         assert error <= most * its
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crossentropy.rows._linear_blocks import MAX_BYTES
 from crossentropy.torch import linear_cross_entropy
-from crossentropy.torch._linear_options import MAX_BYTES
 
 from ._effort import Effort
 from ._harness import Run, in_turn, peak_bytes, timed, total_peak_bytes

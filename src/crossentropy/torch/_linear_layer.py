@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from crossentropy.rows import _native
+from crossentropy.rows._linear_blocks import Blocks, Shape, blocks_of
 
-from ._linear_blocks import Blocks, Shape, blocks_of
 from ._linear_options import LinearOptions
 
 _GROUP = 256  # classes that are left out together

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crossentropy._errors import InputError
-
-MAX_BYTES = 2**26
+from crossentropy.rows._linear_blocks import MAX_BYTES
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from crossentropy import rows
 from crossentropy.rows import Rows, RowStatistics, Slopes
+from crossentropy.rows._linear_blocks import Blocks
 
-from ._linear_blocks import Blocks
 from ._linear_combine import Combination, rows_of_block
 from ._linear_layer import Gradients, Layer, Sums, Wants, Workshop
 

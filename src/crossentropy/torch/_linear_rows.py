@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ._linear_blocks import Blocks
+from crossentropy.rows._linear_blocks import Blocks
+
 from ._linear_eager import Outcome
 from ._linear_layer import Gradients, Layer, Sums, Wants, Workshop
 from ._linear_plain import Operands

@@ -1,9 +1,11 @@
-"""The blocks of logits that a memory budget allows."""
+"""The blocks of a linear layer's logits that a memory budget allows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
+
+MAX_BYTES = 2**26  # unless said otherwise
 
 _TILE = 64  # rows that the kernels take at once
 
