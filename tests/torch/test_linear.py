@@ -155,8 +155,13 @@ def test_leading_shapes_single_samples_and_nothing():
         hidden.view(2, 3, 4, 5), weight, target.view(2, 3, 4), linear_bias=bias, reduction="none"
     )
     torch.testing.assert_close(shaped, whole.view(2, 3, 4))
-    one = linear_cross_entropy(hidden[1], weight, target[1], linear_bias=bias)
-    torch.testing.assert_close(one, whole[1])
+    for max_bytes in (2**20, 24, 1):
+        one = in_blocks(target[1], max_bytes)(hidden[1], weight, bias)
+        torch.testing.assert_close(one, whole[1])
+        (gradient,) = torch.autograd.grad(one, hidden)
+        torch.testing.assert_close(
+            gradient, torch.autograd.grad(whole[1], hidden, retain_graph=True)[0]
+        )
     empty = linear_cross_entropy(hidden[:0], weight, target[:0], reduction="sum")
     assert empty == 0
     assert torch.autograd.grad(empty, weight)[0].abs().sum() == 0
@@ -221,6 +226,16 @@ def test_frozen_operands_cost_no_gradient(monkeypatch, frozen, max_bytes):
         assert not products
 
 
+def test_frozen_operands_of_16_bits():
+    given, target = operands(200, dtype=torch.bfloat16)
+    want = gradients_of(in_blocks(target, 4096), given)[1]
+    for moving in range(3):
+        for k, x in enumerate(given):
+            x.requires_grad_(k == moving)
+        (got,) = torch.autograd.grad(in_blocks(target, 4096)(*given), given[moving])
+        torch.testing.assert_close(got, want[moving], rtol=0, atol=0)
+
+
 def test_no_grad_computes_none():
     given, target = operands()
     with torch.no_grad():
@@ -259,11 +274,15 @@ def test_tied_embeddings():
     torch.testing.assert_close(got, want)
 
 
-def test_operands_changed_after_the_forward_pass_are_an_error():
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("changed", ["hidden", "target"])
+def test_what_was_changed_after_the_forward_pass_is_an_error(changed, probabilities):
     given, target = operands()
+    if probabilities:
+        target = torch.rand(100, 7, dtype=torch.float64)
     moved = given[0] * 1
     value = in_blocks(target, 1)(moved, *given[1:])
-    moved.add_(1)
+    (moved if changed == "hidden" else target).add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
 

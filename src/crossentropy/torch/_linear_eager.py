@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     loss
         The loss, of its final type.
     saved
-        What to save for the backward pass.
+        What to save for the backward pass; a change of it in place is an error there.
     gradients
         Those of an upstream of 1, if they came with the loss.
     row
@@ -196,13 +196,13 @@ class RowLoss(NamedTuple):
             row = passes.statistics()
         value = _evaluated(self.problem, row).loss.to(self.dtype)
         value, asked = self.by_sample(value, row, layer.shape.samples, layer.shape.positions)
-        return Outcome(value, (row.table,), gradients, asked)
+        return Outcome(value, (row.table, self.target), gradients, asked)
 
     def gradients(
         self, layer: Layer, saved: tuple[Tensor, ...], upstream: Tensor | float, wants: Wants
     ) -> Gradients:
         """The gradients times `upstream`."""
-        passes, (table,) = self.passes(layer), saved
+        passes, (table, _) = self.passes(layer), saved
         if isinstance(upstream, Tensor) and upstream.ndim:
             upstream = by_position(upstream, layer.shape.samples, layer.shape.positions)
         return passes.gradients(table, self._rule(passes, upstream), wants)

@@ -31,6 +31,11 @@ class Gradients(NamedTuple):
     weight: Tensor | None
     bias: Tensor | None
 
+    def with_those_of(self, other: Gradients) -> Gradients:
+        """These, and of another where these are None."""
+        pairs = zip(self, other, strict=True)
+        return Gradients(*(theirs if mine is None else mine for mine, theirs in pairs))
+
 
 class Layer(NamedTuple):
     """Operands without history.

@@ -59,15 +59,12 @@ class Passes(NamedTuple):
         """From the table of statistics of all rows; the logits are computed again."""
         blocks = self.layer.blocks()
         workshop = Workshop(self.layer, blocks)
-        parts = [
-            self._gradients(table, rule, workshop, some, order)
-            for some, order in _sweeps(self.layer, blocks, wants)
-        ]
-        return (
-            parts[0]
-            if len(parts) == 1
-            else parts[0]._replace(weight=parts[1].weight, bias=parts[1].bias)
-        )
+        result = Gradients(None, None, None)
+        for some, order in _sweeps(self.layer, blocks, wants):
+            if any(some):
+                given = self._gradients(table, rule, workshop, some, order)
+                result = result.with_those_of(given)
+        return result
 
     def _gradients(
         self, table: Tensor, rule: Rule, workshop: Workshop, wants: Wants, order: Iterator[Block]

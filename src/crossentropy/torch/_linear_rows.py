@@ -96,7 +96,7 @@ class WholeRows(NamedTuple):
         early = any(wants) and not (self.by_row or layer.is_short)
         values, gradients = self._evaluate(layer, wants, 1.0, early)
         value = torch.cat(values) if self.by_row else torch.stack(values).sum()
-        return Outcome(value.to(self.dtype), (), gradients if early else None)
+        return Outcome(value.to(self.dtype), (self.target,), gradients if early else None)
 
     def gradients(
         self, layer: Layer, saved: tuple[Tensor, ...], upstream: Tensor | float, wants: Wants
