@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -142,13 +143,29 @@ class Workshop:
 
     def logits(self, samples: slice, classes: slice) -> Tensor:
         """A block, (v·P, n), which is the next one's memory too."""
-        input, weight = self.input(samples), self.weight(classes)
-        shape = weight.shape[0], input.shape[0]
+        input, weight = self.input(samples).t(), self.weight(classes)
+        shape = weight.shape[0], input.shape[1]
         out = self._logits[: math.prod(shape)].view(shape)
-        if self.layer.bias is None:
-            return torch.mm(weight, input.t(), out=out)
-        bias = self.layer.bias[classes].reshape(-1, 1).to(self.layer.dtype)
-        return torch.addmm(bias, weight, input.t(), out=out)
+        bias = self.layer.bias
+        if bias is not None:
+            bias = bias[classes].reshape(-1, 1).to(self.layer.dtype)
+        for part in _parts(weight, input.shape[1]):
+            if bias is None:
+                torch.mm(weight[part], input, out=out[part])
+            else:
+                torch.addmm(bias[part], weight[part], input, out=out[part])
+        return out
+
+
+def _parts(weight: Tensor, samples: int) -> Iterator[slice]:
+    """Rows of W that a product takes at once.
+
+    For few samples those of two megabytes, which stay in a cache while they are laid out for the
+    product: a fourth quicker for 128 samples than all at once, and no quicker from 512 on.
+    """
+    rows, features = weight.shape
+    step = rows if samples >= 512 else max(1, 2**19 // max(1, features))
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 class _InType:
