@@ -30,6 +30,7 @@ _MODULES = {
     "scores": "_scores",
     "diagnosis": "_diagnosis",
     "calibration": "_calibration",
+    "linear": "_linear",
 }
 SECTIONS = tuple(_MODULES)
 
