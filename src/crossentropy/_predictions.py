@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Input: TypeAlias = Literal["logits", "proba"]
 
+#: Where exact zeros may not make everything infinite, in calibrators and diagnoses, probabilities
+#: below it count as it: float32's smallest normal number, 126 bits.
+LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
+
 
 class Predictions(NamedTuple):
     """Checked input of a score: labels as column numbers, values as a float array."""

@@ -79,7 +79,7 @@ struct MomentLanes {
 
   CROSSENTROPY_INLINE void add(Vector<T> below, Vector<T> beta, Vector<T> least) {
     const Vector<T> zero{};
-    const auto nothing = below < least;  // neither is NaN
+    const auto nothing = below < least;  // not a NaN, which goes on
     const Vector<T> t = nothing ? zero : below;
     const Vector<T> e = exp_within<T>(t * beta), kept = nothing ? zero : e, product = kept * t;
     zeroth += kept;

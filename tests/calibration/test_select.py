@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import KFold, train_test_split
+from sklearn.model_selection import GridSearchCV, KFold, train_test_split
 from sklearn.naive_bayes import GaussianNB
 
 from crossentropy import calibration
@@ -72,7 +72,7 @@ def test_labels_and_folds():
     rare = np.zeros(20, dtype=int)
     rare[0] = 2
     assert np.isfinite(select_calibrator(draw(20)[0], rare, input="logits").log_loss["vector"])
-    with pytest.raises(ValueError, match="3 rows can be split into 2 to 3 folds, got 5"):
+    with pytest.raises(ValueError, match="folds must be between 2 and the 3 rows, got 5"):
         select_calibrator(np.zeros((3, 2)), [0, 1, 0], input="logits")
     with pytest.raises(ValueError, match="no candidates"):
         select_calibrator(logits, y, input="logits", candidates={})
@@ -118,6 +118,16 @@ def test_decisions_are_logits(digits):
     proba = Calibrated(linear, method="none", cv="prefit", response="predict_proba").fit(X, two)
     assert proba.calibrator_.input == "proba"
     np.testing.assert_allclose(proba.predict_proba(X), linear.predict_proba(X), atol=1e-9)
+
+
+def test_parameters_of_the_estimator_can_be_searched(digits):
+    X, _, y, _ = digits
+    model = Calibrated(GaussianNB(), method="temperature", cv=2)
+    search = GridSearchCV(
+        model, {"estimator__var_smoothing": [1e-9, 1e-1]}, scoring="neg_log_loss", cv=2
+    )
+    assert search.fit(X, y).best_params_ == {"estimator__var_smoothing": 1e-1}
+    assert model.get_params()["estimator__var_smoothing"] == 1e-9
 
 
 def test_splits_of_scikit_learns_kinds_and_errors(digits):

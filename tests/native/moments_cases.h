@@ -10,13 +10,15 @@ void run_moments(const Kernels& level, Dice& dice, uint64_t seed) {
                                 33, 64, 65, 100, 127, 128, 129, 1000, 2048, 2049, 5000};
   const int64_t classes = dice.one_of(classes_of), count = 1 + dice.below(70), cut = count / 3;
   const Case c(dice, static_cast<Type>(dice.below(kTypes)), classes > 1000 ? 3 : count, classes, 1);
-  const int64_t rows = c.rows.count(), middle = classes > 1000 ? 1 : cut;
+  Rows plain = c.rows;
+  plain.cap = 0, plain.scale = 1, plain.bias = nullptr;
+  const int64_t rows = plain.count(), middle = classes > 1000 ? 1 : cut;
   const double betas[] = {0, 1e-3, 0.7, 1, 30}, beta = dice.one_of(betas);
   const Guarded table(3 * rows * 8);
   double* base = table.as<double>();
   const Moments out = {beta, base, base + rows, base + 2 * rows};
-  level.moments[c.type](c.rows, out, 0, middle);
-  level.moments[c.type](c.rows, out, middle, rows);
+  level.moments[c.type](plain, out, 0, middle);
+  level.moments[c.type](plain, out, middle, rows);
   // a 16-bit logit is exact in float; sums have the roundings of their type
   const double epsilon = (64 + static_cast<double>(classes) / 32) * kEpsilon[c.type];
   for (int64_t row = 0; row < rows; ++row) {

@@ -215,12 +215,12 @@ def test_intervals_of_means_cover_what_they_should():
     y, logits, weight = sample(60_000)
     loss = log_loss(y, logits, input="logits", reduction="none")
     truth, hits = loss.mean(), 0
-    for k in range(200):
+    for k in range(0, 200, 3):
         part = slice(300 * k, 300 * k + 300)
         intervals = evaluated(y[part], logits[part], weight[part]).result(draws=2).intervals
         low, high = intervals["log_loss"]
         hits += low <= truth <= high
-    assert 180 <= hits <= 199
+    assert 58 <= hits <= 66  # of 67, 64 expected
 
 
 @pytest.mark.parametrize("multiple", [False, True])

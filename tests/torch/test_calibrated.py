@@ -8,6 +8,8 @@ from torch import nn
 from crossentropy import calibration
 from crossentropy.torch import Calibrated
 
+pytest.importorskip("scipy")  # fits vectors and matrices
+
 CALIBRATORS = [
     calibration.TemperatureScaling(),
     calibration.TemperatureScaling(mixing="laplace"),

@@ -29,6 +29,8 @@ _MODULES = {
     "evaluation": "_evaluation",
     "scores": "_scores",
     "diagnosis": "_diagnosis",
+    "calibration": "_calibration",
+    "linear": "_linear",
 }
 SECTIONS = tuple(_MODULES)
 

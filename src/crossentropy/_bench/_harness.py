@@ -58,6 +58,37 @@ def _first_time(run: Run, clock: Callable[[], float]) -> float:
     return min(_time(run, 1, clock) for _ in range(3))
 
 
+def in_turn(
+    candidates: Mapping[str, Run],
+    rounds: int,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Median seconds of candidates that take seconds each: in turn, after one run to warm up.
+
+    Parameters
+    ----------
+    candidates
+        What to run, by name.
+    rounds
+        How often.
+    clock
+        Tells the seconds.
+    """
+    for run in candidates.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            times[name].append(timed(run, clock=clock))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def timed(run: Run, *, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of one run, cold: of what takes too long to be run twice."""
+    return _time(run, 1, clock)
+
+
 def _time(run: Run, batch: int, clock: Callable[[], float]) -> float:
     start = clock()
     for _ in range(batch):
@@ -73,16 +104,33 @@ def peak_bytes(setup: Callable[[], Run]) -> int:
     setup
         Makes what the run needs, in that process, and returns the run; can be pickled.
     """
+    before, peak = _in_a_fresh_process(setup)
+    return peak - before
+
+
+def total_peak_bytes(setup: Callable[[], Run]) -> int:
+    """The peak memory of a fresh process in which it runs once, all included but the set-up's peak.
+
+    Parameters
+    ----------
+    setup
+        As for `peak_bytes`.
+    """
+    return _in_a_fresh_process(setup)[1]
+
+
+def _in_a_fresh_process(setup: Callable[[], Run]) -> tuple[int, int]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak, (setup,))
 
 
-def _peak(setup: Callable[[], Run]) -> int:
+def _peak(setup: Callable[[], Run]) -> tuple[int, int]:
+    """Before the run, and after it."""
     run = setup()
     Path("/proc/self/clear_refs").write_text("5")  # the set-up may have peaked higher
     before = _peak_so_far()
     run()
-    return _peak_so_far() - before
+    return before, _peak_so_far()
 
 
 def _peak_so_far() -> int:

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 def stratified_folds(codes: Array, folds: int, seed: int = 0) -> Array:
     """The fold of each row, every class spread evenly over them; rare ones over some."""
     if not 2 <= folds <= len(codes):
-        raise InputError(
-            f"{len(codes)} rows can be split into 2 to {len(codes)} folds, got {folds}; more rows "
-            "are needed, or fewer folds"
-        )
+        raise InputError(f"folds must be between 2 and the {len(codes)} rows, got {folds}")
     mixed = np.random.default_rng(seed).permutation(len(codes))
     by_class = mixed[np.argsort(codes[mixed], kind="stable")]
     fold = np.empty(len(codes), dtype=np.int64)

@@ -39,9 +39,11 @@ def fit_structured(
     """
     beta, _ = fit_beta(logits, codes, weight, regularization=1.0, n_threads=n_threads)
     mixing = laplace(len(codes))
+    limits = require("threadpoolctl", "sklearn").threadpool_limits
     data = _Data.of(LogitMap(beta, mixing).tempered(_floating(logits), n_threads), codes, weight)
     shape = (_Matrix if matrix else _Vector)(data.x.shape[1], regularization / len(codes))
-    return beta, mixing, *_minimise(data, shape, n_threads)
+    with limits(1, "blas"):  # the blocks have the CPUs, and small products wait for no threads
+        return beta, mixing, *_minimise(data, shape, n_threads)
 
 
 def _floating(logits: Array) -> Array:

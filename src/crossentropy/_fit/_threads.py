@@ -28,7 +28,7 @@ def over_blocks(
     count, classes = shape
     size = max(1, _BLOCK // max(classes, 1))
     parts = [slice(k * size, (k + 1) * size) for k in range(math.ceil(count / size))]
-    if n_threads == 1 or len(parts) == 1:
+    if n_threads == 1 or len(parts) <= 1:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(min(n_threads, len(parts))) as pool:
         return list(pool.map(work, parts))

@@ -14,6 +14,7 @@ import numpy as np
 from crossentropy._errors import InputError
 from crossentropy._fit import LogitMap, cpus
 from crossentropy._predictions import (
+    LEAST_PROBABILITY,
     Input,
     Predictions,
     check_predictions,
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from crossentropy._predictions import Array
-
-#: Probabilities below it, zeros included, count as it: float32's smallest normal number. This is
-#: the policy of every calibrator for ``input="proba"``; see `log_probabilities`.
-LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 _Own = TypeVar("_Own", bound="Calibrator")
 

@@ -32,16 +32,22 @@ class Parameters:
         return {p.name: p.default for p in parameters}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters."""
-        return {name: getattr(self, name) for name in self._defaults()}
+        """Return the constructor's parameters, and with `deep` those of estimators among them."""
+        params = {name: getattr(self, name) for name in self._defaults()}
+        inner = [(k, v) for k, v in params.items() if deep and hasattr(v, "get_params")]
+        return params | {f"{k}__{i}": x for k, v in inner for i, x in v.get_params().items()}
 
     def set_params(self: _Self, **params: Any) -> _Self:
-        """Set constructor parameters by name."""
+        """Set constructor parameters by name, those of an estimator as ``estimator__name``."""
         for name, value in params.items():
-            if name not in self._defaults():
-                hint = closest(name, self._defaults())
-                raise InputError(f"{type(self).__name__} has no parameter {name!r}; {hint}")
-            setattr(self, name, value)
+            own, _, inner = name.partition("__")
+            if own not in self._defaults():
+                hint = closest(own, self._defaults())
+                raise InputError(f"{type(self).__name__} has no parameter {own!r}; {hint}")
+            if inner:
+                getattr(self, own).set_params(**{inner: value})
+            else:
+                setattr(self, own, value)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -59,7 +65,7 @@ class Parameters:
         return hasattr(self, "classes_")
 
     def __repr__(self) -> str:
-        own = self.get_params()
+        own = self.get_params(deep=False)
         defaults = self._defaults().items()
         changed = (f"{k}={own[k]!r}" for k, v in defaults if repr(own[k]) != repr(v))
         return f"{type(self).__name__}({', '.join(changed)})"

@@ -9,8 +9,9 @@ import numpy as np
 
 from crossentropy import _fit, rows
 from crossentropy._optional import require
+from crossentropy._predictions import LEAST_PROBABILITY
 
-from ._base import LEAST_PROBABILITY, Calibrator
+from ._base import Calibrator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -21,7 +21,7 @@ _KINDS = "biufU"  # of arrays: truth values, numbers, text
 
 def write(path: Path, calibrator: Calibrator, learnt: tuple[str, ...]) -> None:
     """Write a fitted calibrator, whole or not at all."""
-    params = {name: _plain(value) for name, value in calibrator.get_params().items()}
+    params = {name: _plain(value) for name, value in calibrator.get_params(deep=False).items()}
     document = {
         "format": _FORMAT,
         "version": _VERSION,

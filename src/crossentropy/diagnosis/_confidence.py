@@ -9,9 +9,10 @@ import numpy as np
 
 from crossentropy import rows
 from crossentropy._fit import fit_beta
+from crossentropy._predictions import LEAST_PROBABILITY
 
-from ._examine import BIT, SMALLEST, Examined, examine, ratio
-from ._folds import stratified_folds
+from ._examine import BIT, Examined, examine, ratio
+from ._folds import folds_of
 from ._interval import Bootstrap, Interval
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def confidence(
 
 def examine_confidence(data: Examined, bootstrap: Bootstrap, seed: int = 0) -> Confidence:
     """`confidence` after its checks."""
-    fold, folds = stratified_folds(data.codes, seed)
+    fold, folds = folds_of(data.codes, seed)
     beta, gain = _temperature_gain(data, fold, folds)
     over, under = _parts(data, bootstrap, fold, folds)
     return Confidence(
@@ -162,8 +163,8 @@ def _parts(
 ) -> tuple[ConfidencePart, ConfidencePart]:
     top = np.maximum(data.p_given, data.p_other)
     hit = (data.top == data.codes).astype(np.float64)
-    chance = np.clip(top, SMALLEST, 1.0)
-    rest = np.maximum(1 - chance, SMALLEST)
+    chance = np.clip(top, LEAST_PROBABILITY, 1.0)
+    rest = np.maximum(1 - chance, LEAST_PROBABILITY)
     odds = np.log(chance) - np.log(rest)
     edges = np.quantile(chance, np.arange(1, _BINS) / _BINS)
     bin_of = np.searchsorted(edges, chance)
@@ -198,9 +199,9 @@ def _shifts(
 
     mass = outside(weight)
     claimed = ratio(outside(weight * chance), mass, empty=0.5)
-    claimed = np.clip(claimed, SMALLEST, 1 - 1e-16)
+    claimed = np.clip(claimed, LEAST_PROBABILITY, 1 - 1e-16)
     accuracy = (outside(weight * hit) + claimed) / (mass + 1)  # one row that is as it claims
-    accuracy = np.clip(accuracy, SMALLEST, 1 - 1e-16)
+    accuracy = np.clip(accuracy, LEAST_PROBABILITY, 1 - 1e-16)
     shift = np.log(accuracy / claimed) - np.log((1 - accuracy) / (1 - claimed))
     of_row: Array = shift.ravel()[cell]
     return of_row

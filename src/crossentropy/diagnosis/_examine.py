@@ -10,16 +10,20 @@ import numpy as np
 
 from crossentropy import rows
 from crossentropy._errors import InputError
-from crossentropy._predictions import Input, check_predictions, reject_row, softmax
+from crossentropy._predictions import (
+    LEAST_PROBABILITY,
+    Input,
+    check_predictions,
+    reject_row,
+    softmax,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from crossentropy._predictions import Array
 
-# The one policy for exact zeros: they count as float32's smallest normal number, 126 bits.
-SMALLEST = float(np.finfo(np.float32).tiny)
-LOG_SMALLEST = math.log(SMALLEST)
+_LOG_LEAST = math.log(LEAST_PROBABILITY)
 BIT = math.log(2)  # nats
 
 _BLOCK = 1 << 16  # numbers read at once, which stay in a core's cache
@@ -114,10 +118,10 @@ class Examined(NamedTuple):
             epsilon = self.mixing
             return np.log((1 - epsilon) * self.proba(slice(None)) + epsilon / self.classes)
         if self.input == "proba":
-            return np.log(np.maximum(self.values, SMALLEST))
+            return np.log(np.maximum(self.values, LEAST_PROBABILITY))
         if not np.isneginf(self.values).any():
             return self.values
-        floor = self.values.max(axis=1, keepdims=True) + LOG_SMALLEST
+        floor = self.values.max(axis=1, keepdims=True) + _LOG_LEAST
         return np.where(np.isneginf(self.values), floor, self.values)
 
     @property
@@ -181,8 +185,8 @@ def examine(
     p_other = np.exp(strongest - lse) if input == "logits" else strongest.astype(np.float64)
     # of logits only an exact zero is floored: a finite logit has its price
     zeros = np.isneginf(log_prob)
-    least = LOG_SMALLEST if input == "proba" else -math.inf
-    log_prob = np.where(zeros, LOG_SMALLEST, np.maximum(log_prob, least))
+    least = _LOG_LEAST if input == "proba" else -math.inf
+    log_prob = np.where(zeros, _LOG_LEAST, np.maximum(log_prob, least))
     return Examined(
         row,
         codes,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from crossentropy._errors import InputError
+from crossentropy._fit import stratified_folds
 
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
@@ -14,13 +13,9 @@ if TYPE_CHECKING:
 FOLDS = 5
 
 
-def stratified_folds(codes: Array, seed: int = 0) -> tuple[Array, int]:
-    """The fold of each row, every class spread evenly, and how many folds there are."""
+def folds_of(codes: Array, seed: int = 0) -> tuple[Array, int]:
+    """The fold of each row, and how many folds there are: five, or as many as rows."""
     folds = min(FOLDS, len(codes))
     if folds < 2:
         raise InputError("a diagnosis needs at least two rows of positive weight")
-    mixed = np.random.default_rng(seed).permutation(len(codes))
-    by_class = mixed[np.argsort(codes[mixed], kind="stable")]
-    fold = np.empty(len(codes), dtype=np.int64)
-    fold[by_class] = np.arange(len(codes)) % folds
-    return fold, folds
+    return stratified_folds(codes, folds, seed), folds

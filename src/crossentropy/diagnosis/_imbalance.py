@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from crossentropy._errors import InputError
+from crossentropy._predictions import LEAST_PROBABILITY
 
-from ._examine import BIT, SMALLEST, Examined, examine, ratio
-from ._folds import stratified_folds
+from ._examine import BIT, Examined, examine, ratio
+from ._folds import folds_of
 from ._interval import Bootstrap, Interval
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def examine_imbalance(
     share = counts / counts.sum()
     target = _target(target_prior, data)
     moved = ratio(target, share, empty=0.0)
-    fold, folds = stratified_folds(data.codes, seed)
+    fold, folds = folds_of(data.codes, seed)
     predicted = _predicted_mass(data, fold, folds)
     bias = _biases(data, predicted, fold, folds)
     target_gain, bias_gain = _gains(data, moved, bias, fold)
@@ -201,7 +202,7 @@ def _biases(data: Examined, predicted: Array, fold: Array, folds: int) -> Array:
     seen, claimed = seen.sum(axis=0) - seen, predicted.sum(axis=0) - predicted
     one = data.weight.mean() * ratio(claimed, claimed.sum(axis=1, keepdims=True), empty=0.0)
     # what is never predicted cannot be multiplied into being
-    return np.where(claimed > SMALLEST, ratio(seen + one, claimed + one, empty=1.0), 1.0)
+    return np.where(claimed > LEAST_PROBABILITY, ratio(seen + one, claimed + one, empty=1.0), 1.0)
 
 
 def _gains(data: Examined, moved: Array, bias: Array, fold: Array) -> tuple[Array, Array]:

@@ -93,7 +93,8 @@ def gradient(
     Parameters
     ----------
     rows
-        As given to `statistics`.
+        As given to `statistics`. Or some of the classes of such rows: then a target that is not
+        among them is one past the last, and has no entry.
     statistics
         What it returned.
     slopes

@@ -146,8 +146,9 @@ class TorchMemory:
         return self._torch.ones(like.shape[1], dtype=weight_dtype(like))
 
     def output(self, array: Any) -> tuple[Any, bool]:
+        # a tensor on the device "meta" has a type and a shape, and no memory of its own
         if array.nbytes < _LARGE or (kept := kernels.memory(array.nbytes)) is None:
-            return self._torch.empty_like(array), True
+            return self._torch.empty_like(array, device="cpu"), True
         memory, fresh = kept
         storage = self._torch.from_numpy(memory).untyped_storage()
         result = self._torch.empty(0, dtype=array.dtype)

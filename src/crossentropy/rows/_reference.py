@@ -160,7 +160,9 @@ def _block_gradient(rows: Rows, statistics: RowStatistics, slopes: Slopes, out: 
     xp.exp(result, out=result)
     result *= scale
     where = _target_entries(rows)
-    result[where] = xp.reshape(factors.entry, where[1].shape)
+    # a target past the last class is that of a class elsewhere: of rows in blocks of classes
+    elsewhere = xp.reshape(_pure.out_of_range(rows), where[1].shape)
+    result[where] = xp.where(elsewhere, result[where], xp.reshape(factors.entry, where[1].shape))
     if push is not None:
         result -= push * _pure.per_class(_pure.weight_of(rows, z), z)
     if rows.softcap is not None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
 from crossentropy._errors import InputError, closest
-from crossentropy._fit import fit_beta
+from crossentropy._fit import fit_beta, stratified_folds
 from crossentropy._optional import require
 from crossentropy._predictions import Input, Predictions, check_predictions, softmax
 
@@ -202,7 +201,9 @@ def _recalibrated(data: Predictions, method: Any, folds: int, seed: int) -> Arra
         raise InputError(f"method={method!r}: {closest(method, get_args(Method))}")
     recalibrate = _temperature if isinstance(method, str) else functools.partial(_other, method)
     proba = np.empty(data.values.shape)
-    for train, test in _folds(data.codes, folds, seed):
+    fold = stratified_folds(data.codes, folds, seed)
+    for each in range(folds):
+        train, test = np.flatnonzero(fold != each), np.flatnonzero(fold == each)
         proba[test] = recalibrate(_of_rows(data, train), data.values[test])
     return proba
 
@@ -233,18 +234,6 @@ def _isotonic(data: Predictions) -> Array:
     order = np.unique(odds, return_inverse=True)[1]  # all that counts, and always finite
     share = isotonic.fit_transform(order, data.codes, sample_weight=data.weight)
     return np.column_stack([1 - share, share])
-
-
-def _folds(codes: Array, folds: int, seed: int) -> Iterator[tuple[Array, Array]]:
-    """Rows to fit and rows to predict, each class dealt out evenly."""
-    count = len(codes)
-    if not 2 <= folds <= count:
-        raise InputError(f"folds must be between 2 and the {count} rows, got {folds}")
-    order = np.lexsort((np.random.default_rng(seed).random(count), codes))
-    fold = np.empty(count, dtype=np.int64)
-    fold[order] = np.arange(count) % folds
-    for each in range(folds):
-        yield np.flatnonzero(fold != each), np.flatnonzero(fold == each)
 
 
 def _draws(

@@ -17,8 +17,12 @@ import array_api_compat.torch  # noqa: E402, F401
 from ._binary import binary_cross_entropy_with_logits  # noqa: E402
 from ._binary_module import BCEWithLogitsLoss  # noqa: E402
 from ._calibrated import Calibrated  # noqa: E402
+from ._causal_lm import patch_causal_lm  # noqa: E402
 from ._distillation import distillation_loss  # noqa: E402
 from ._functional import cross_entropy  # noqa: E402
+from ._linear import linear_cross_entropy  # noqa: E402
+from ._linear_module import LinearCrossEntropyLoss  # noqa: E402
+from ._linear_options import LinearOptions  # noqa: E402
 from ._memory import empty_cache  # noqa: E402
 from ._module import CrossEntropyLoss  # noqa: E402
 from ._powerset import Powerset  # noqa: E402
@@ -29,9 +33,13 @@ __all__ = [
     "Calibrated",
     "CrossEntropyLoss",
     "CrossEntropyResult",
+    "LinearCrossEntropyLoss",
+    "LinearOptions",
     "Powerset",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "distillation_loss",
     "empty_cache",
+    "linear_cross_entropy",
+    "patch_causal_lm",
 ]

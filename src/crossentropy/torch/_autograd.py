@@ -96,7 +96,7 @@ class _RowLoss(torch.autograd.Function):
             slopes = _as_tensors(ctx.slopes).scaled(upstream.to(table.dtype))
             return _pure.gradient(problem, row, slopes), *nothing
         _fused.notice(logits, upstream)
-        slopes = _scaled(ctx.slopes, upstream.to(table.dtype))
+        slopes = scaled(ctx.slopes, upstream.to(table.dtype))
         if not ctx.inplace:
             return rows.gradient(problem, row, slopes), *nothing
         gradient = rows.gradient(problem, row, slopes, out=logits.detach())
@@ -108,7 +108,7 @@ def _as_tensors(slopes: Slopes) -> Slopes:
     return Slopes(*(None if s is None else torch.as_tensor(s) for s in slopes))
 
 
-def _scaled(slopes: Slopes, factor: Tensor) -> Slopes:
+def scaled(slopes: Slopes, factor: Tensor) -> Slopes:
     """Times a factor, in the slopes' library."""
     if not any(isinstance(slope, np.ndarray | np.generic) for slope in slopes):
         return slopes.scaled(factor)

@@ -16,7 +16,7 @@ from . import _binary_routes
 from . import _check_binary as _check
 from ._binary_plain import Plain
 from ._binary_routes import Call, cast, weight_dtype
-from ._layout import _autocasts
+from ._layout import autocasts
 
 Rule = Callable[[Tensor], Tensor]  # losses from the signed margins
 
@@ -128,7 +128,7 @@ def _dtype_of(input: Tensor, target: Tensor) -> torch.dtype:
     dtype = input.dtype
     if target.dtype is not dtype:
         dtype = torch.promote_types(dtype, target.dtype)
-    short = dtype.itemsize < 4 and _autocasts(input.device.type)
+    short = dtype.itemsize < 4 and autocasts(input.device.type)
     return torch.float32 if short else dtype
 
 

@@ -7,7 +7,7 @@ that read the logits themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -35,10 +35,16 @@ def gradient(logits: Tensor, target: Tensor, problem: Problem, upstream: Tensor)
 
 def gradient_of(value: Callable[[Tensor], Tensor], logits: Tensor, upstream: Tensor) -> Tensor:
     """The gradient of a function of the logits, likewise."""
+    return gradients_of(value, (logits,), upstream)[0]
+
+
+def gradients_of(
+    value: Callable[..., Tensor], given: Sequence[Tensor], upstream: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of a function of some tensors, likewise."""
     with torch.enable_grad():  # which is off where upstreams come in batches
-        if not logits.requires_grad:
-            logits = logits.detach().requires_grad_()
-        return torch.autograd.grad(value(logits), logits, upstream, create_graph=True)[0]
+        moving = [x if x.requires_grad else x.detach().requires_grad_() for x in given]
+        return torch.autograd.grad(value(*moving), moving, upstream, create_graph=True)
 
 
 def transformed() -> bool:

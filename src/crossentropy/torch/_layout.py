@@ -26,9 +26,15 @@ def rows_of(input: Tensor) -> Tensor:
 
 def as_autocast(input: Tensor) -> Tensor:
     """The input, in float32 where torch's own loss would be."""
-    short = input.dtype.itemsize < 4 and _autocasts(input.device.type)
+    short = input.dtype.itemsize < 4 and autocasts(input.device.type)
     return input.float() if short else input
 
 
-def _autocasts(device: str) -> bool:
+def autocasts(device: str) -> bool:
+    """Whether autocast is at work."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def without_autocast(like: Tensor) -> torch.autocast:
+    """A while in which types are what they are."""
+    return torch.autocast(like.device.type, enabled=False)

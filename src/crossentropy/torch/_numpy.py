@@ -41,9 +41,14 @@ def in_double(tensor: Tensor) -> Tensor:
 
 def evaluate(problem: Problem, row: RowStatistics) -> Evaluation:
     """`Problem.evaluate`, with slopes that are NumPy's."""
+    loss, slopes = unrounded(problem, row)
+    return Evaluation(loss.to(row.rows.logits.dtype), slopes)
+
+
+def unrounded(problem: Problem, row: RowStatistics) -> Evaluation:
+    """`Problem.unrounded`, likewise."""
     viewed = problem.as_numpy()
     seen = row.rows._replace(target=row.rows.target.numpy(), weight=viewed.weight)
     with np.errstate(all="ignore"):  # inf − inf and log 0 are ordinary here
         value, slopes = viewed.unrounded(RowStatistics(seen, row.table.numpy()))
-    loss = torch.from_numpy(np.asarray(value))
-    return Evaluation(loss.to(row.rows.logits.dtype), slopes)
+    return Evaluation(torch.from_numpy(np.asarray(value)), slopes)

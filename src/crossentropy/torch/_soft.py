@@ -63,6 +63,21 @@ class SoftCall(NamedTuple):
         out: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The loss, and its gradient times `upstream`, by the kernels."""
+        value, gradient = self.unrounded(
+            logits, target, wants_gradient=wants_gradient, upstream=upstream, out=out
+        )
+        return value.to(logits.dtype), gradient
+
+    def unrounded(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        wants_gradient: bool,
+        upstream: float | Tensor,
+        out: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Likewise, with a loss in float64."""
         own = None if self.sample_weight is None else self.sample_weight.double()
         row_factor, factor = own, 1.0 if self.share is None else float(self.share)
         if isinstance(upstream, Tensor):
@@ -79,7 +94,7 @@ class SoftCall(NamedTuple):
             row_factor=None if row_factor is None else row_factor.contiguous(),
             out=out,
         )
-        return self._reduced(values, _sum).to(logits.dtype), gradient
+        return self._reduced(values, _sum), gradient
 
     def differentiable(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss in torch operations, differentiable in logits and target."""
@@ -109,7 +124,7 @@ class SoftCall(NamedTuple):
 def loss(given: SoftRows, call: SoftCall) -> Tensor:
     """The loss of soft targets, by the route that fits."""
     logits, target = given.logits, given.target
-    if logits.numel() == 0 or not _have_kernels(logits, target):
+    if logits.numel() == 0 or not have_kernels(logits, target):
         return call.differentiable(logits, target)
     return _fused.loss(logits.contiguous(), target.contiguous(), call)
 
@@ -132,7 +147,7 @@ def _rows(values: Tensor) -> Tensor:
     return values if values.ndim == 2 else values.movedim(1, -1).flatten(0, -2)
 
 
-def _have_kernels(logits: Tensor, target: Tensor) -> bool:
+def have_kernels(logits: Tensor, target: Tensor) -> bool:
     """Whether kernels can do it; they have no derivative in the target."""
     return (
         not torch.compiler.is_compiling()
@@ -223,7 +238,7 @@ def count_of(given: SoftRows) -> Tensor | float:
 def mass_of(given: SoftRows, soft: SoftTarget) -> Tensor:
     """Σ_i Σ_c ω_c t_ic over the rows that count, times their own weights."""
     target, own = given.target, given.sample_weight
-    if target.numel() and _have_kernels(target, target):
+    if target.numel() and have_kernels(target, target):
         memory, threads = _native.torch_memory(), torch.get_num_threads()
         masses = _native.soft_mass(target.contiguous(), soft, memory, threads)
         return _sum(masses if own is None else masses * own)

@@ -22,6 +22,13 @@ def soft_cross_entropy(input: Tensor, target: Tensor, options: Options) -> Tenso
     _check.soft_arguments(input, target, options)
     logits, probs = _soft.rows_of(input, target)
     given = SoftRows(logits, probs, _soft.by_row(options.mask), _soft.by_row(options.sample_weight))
+    value = _soft.loss(given, call_of(given, options))
+    return value.reshape(_check.row_shape(input)) if options.reduction == "none" else value
+
+
+def call_of(given: SoftRows, options: Options) -> SoftCall:
+    """The call that checked options make; of the logits it sees type, shape and device."""
+    logits = given.logits
     smoothing, classes = options.label_smoothing, max(logits.shape[1], 1)
     uniform = options.smoothing_prior is None
     soft = SoftTarget(
@@ -39,9 +46,7 @@ def soft_cross_entropy(input: Tensor, target: Tensor, options: Options) -> Tenso
         bias=per_class(options.logit_bias, logits),
         softcap=None if options.softcap is None else float(options.softcap),
     )
-    call = SoftCall(soft, template, given.sample_weight, _share(given, soft, options))
-    value = _soft.loss(given, call)
-    return value.reshape(_check.row_shape(input)) if options.reduction == "none" else value
+    return SoftCall(soft, template, given.sample_weight, _share(given, soft, options))
 
 
 def _share(given: SoftRows, soft: SoftTarget, options: Options) -> Tensor | float | None:
