@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from crossentropy import _page as page
-from crossentropy._page import charts
+from crossentropy._page import charts, probability_charts
 from crossentropy._page.numbers import difference, number, percent, to_float
 
 from ._words import CALIBRATORS, parts
@@ -18,11 +18,11 @@ _MATRIX_CLASSES = 20
 
 def bits(results: Results) -> page.Charts | None:
     """Draw where the bits go beside what calibrators win; None where neither can be said."""
-    charts_ = [chart for chart in (_split(results), _gains(results)) if chart is not None]
-    if not charts_:
+    shown = [chart for chart in (_split(results), _gains(results)) if chart is not None]
+    if not shown:
         return None
     return page.Charts(
-        charts_,
+        shown,
         "The whole bar is what a row costs if only the class frequencies are known. Gains are log "
         "loss before minus after, with 95 % intervals; each calibrator was fitted on four fifths "
         "of the rows and measured on the others, in turn.",
@@ -36,17 +36,19 @@ def _split(results: Results) -> page.Chart | None:
         return None
     gain = max(split.calibration, 0.0)
     shown = [
-        charts.Share(
+        probability_charts.Share(
             "Lost: only a better model wins it",
             split.loss - gain,
             _bits(split.loss - gain),
             "worse",
         ),
-        charts.Share("Calibration wins it back", gain, _bits(gain), "muted"),
-        charts.Share("Known about the label", split.known, _bits(split.known), "accent"),
+        probability_charts.Share("Calibration wins it back", gain, _bits(gain), "muted"),
+        probability_charts.Share(
+            "Known about the label", split.known, _bits(split.known), "accent"
+        ),
     ]
     text = "; ".join(f"{share.label}: {share.text}" for share in shown)
-    svg = charts.shares(
+    svg = probability_charts.shares(
         shown,
         axis="bits per row",
         key="bits",
@@ -64,7 +66,9 @@ def reliability(results: Results) -> page.Charts:
     """Draw accuracy by confidence with bands, and how the confidences are spread."""
     told = results["reliability"]
     bins = charts.Bins(told["confidence"], told["accuracy"], told["weight"])
-    band = charts.Band(told["chance_low"], told["chance_high"], told["low"], told["high"])
+    band = probability_charts.Band(
+        told["chance_low"], told["chance_high"], told["low"], told["high"]
+    )
     outside = sum(
         not low - 1e-12 <= accuracy <= high + 1e-12
         for low, accuracy, high in zip(
@@ -76,7 +80,7 @@ def reliability(results: Results) -> page.Charts:
         [
             page.Chart(
                 "Said and seen",
-                charts.reliability_band(
+                probability_charts.reliability_band(
                     bins,
                     band,
                     key="reliability",
@@ -87,7 +91,7 @@ def reliability(results: Results) -> page.Charts:
             ),
             page.Chart(
                 "How sure the predictions are",
-                charts.histogram(
+                probability_charts.histogram(
                     bins,
                     key="histogram",
                     title="Histogram of confidence",
@@ -175,7 +179,7 @@ def confusion(results: Results) -> page.Charts | None:
         return None
     share = [[value / (sum(row) or 1.0) for value in row] for row in counts]
     worst = max((share[i][j], i, j) for i in range(len(names)) for j in range(len(names)) if i != j)
-    svg = charts.matrix(
+    svg = probability_charts.matrix(
         share,
         names,
         key="confusion",

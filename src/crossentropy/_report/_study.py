@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _BIT = math.log(2)
 _FOLDS = 5
 _LISTED = 20
+_MOST = 126.0  # bits that a label of probability zero counts as, where it must be finite
 
 
 def examine(rows: Rows, *, baseline: Rows | None, in_sample: bool, seed: int) -> dict[str, Any]:
@@ -146,22 +147,23 @@ def _remedies(rows: Rows, bootstrap: Bootstrap, seed: int) -> dict[str, Any] | N
         seed=seed,
     )
     weight = np.ones(len(rows.codes)) if rows.weight is None else rows.weight
-    before = found.row_log_loss["none"]
+    # A logit of minus infinity costs no more than a probability of zero.
+    bits = {name: np.minimum(loss / _BIT, _MOST) for name, loss in found.row_log_loss.items()}
     listed: list[dict[str, Any]] = []
-    for name, loss in found.row_log_loss.items():
-        gain = (before - loss) / _BIT
+    for name, own in bits.items():
+        gain = bits["none"] - own
         low, high = bootstrap.interval(gain, weight)
         listed.append(
             {
                 "name": name,
-                "log_loss": found.log_loss[name] / _BIT,
+                "log_loss": float(np.average(own, weights=weight)),
                 "gain": float(np.average(gain, weights=weight)),
                 "low": low,
                 "high": high,
             }
         )
     listed.sort(key=lambda remedy: remedy["log_loss"])
-    return {"best": found.name, "folds": _FOLDS, "candidates": listed}
+    return {"best": listed[0]["name"], "folds": _FOLDS, "candidates": listed}
 
 
 def _reliability(evaluation: Evaluation, seed: int) -> dict[str, Any]:
