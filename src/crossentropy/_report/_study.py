@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _BIT = math.log(2)
 _FOLDS = 5
 _LISTED = 20
-_MOST = 126.0  # bits that a label of probability zero counts as, where it must be finite
 
 
 def examine(rows: Rows, *, baseline: Rows | None, in_sample: bool, seed: int) -> dict[str, Any]:
@@ -56,6 +55,7 @@ def examine(rows: Rows, *, baseline: Rows | None, in_sample: bool, seed: int) ->
     result = rows.evaluation.result(base=2, seed=seed)
     scores = _scores(result)
     bootstrap = Bootstrap(len(rows.codes), seed)
+    possible = _possible(rows)
     return {
         "version": __version__,
         "name": rows.name,
@@ -67,8 +67,8 @@ def examine(rows: Rows, *, baseline: Rows | None, in_sample: bool, seed: int) ->
         "seed": seed,
         "level": LEVEL,
         "classes": [str(label) for label in rows.labels],
-        "scores": scores | (_binary(rows) if len(rows.labels) == 2 else {}),
-        "remedies": _remedies(rows, bootstrap, seed),
+        "scores": scores | (_binary(possible) if len(rows.labels) == 2 else {}),
+        "remedies": _remedies(possible, bootstrap, seed),
         "reliability": _reliability(rows.evaluation, seed),
         "per_class": _per_class(result, diagnosis.imbalance.predicted_share),
         "confusion": None if result.confusion is None else result.confusion.tolist(),
@@ -76,6 +76,17 @@ def examine(rows: Rows, *, baseline: Rows | None, in_sample: bool, seed: int) ->
         "groups": None if rows.groups is None else _groups(rows.groups, seed),
         "baseline": None if baseline is None else _compared(rows, baseline, bootstrap),
     }
+
+
+def _possible(rows: Rows) -> Rows:
+    """The same, as probabilities if a label's logit is minus infinity.
+
+    Calibrators refuse such logits, and have a floor for probabilities of zero.
+    """
+    own = rows.values[np.arange(len(rows.codes)), rows.codes]
+    if rows.input == "proba" or not np.isneginf(own).any():
+        return rows
+    return replace(rows, input="proba", values=softmax(rows.values))
 
 
 def _scores(result: Any) -> dict[str, Any]:
@@ -147,8 +158,7 @@ def _remedies(rows: Rows, bootstrap: Bootstrap, seed: int) -> dict[str, Any] | N
         seed=seed,
     )
     weight = np.ones(len(rows.codes)) if rows.weight is None else rows.weight
-    # A logit of minus infinity costs no more than a probability of zero.
-    bits = {name: np.minimum(loss / _BIT, _MOST) for name, loss in found.row_log_loss.items()}
+    bits = {name: loss / _BIT for name, loss in found.row_log_loss.items()}
     listed: list[dict[str, Any]] = []
     for name, own in bits.items():
         gain = bits["none"] - own

@@ -181,6 +181,13 @@ def _fit(
         most=2**62,
         seed=seed,
     )
+    impossible = np.isneginf(rows.values[np.arange(len(rows.codes)), rows.codes])
+    if impossible.any():
+        row = int(rows.row[impossible.argmax()]) + 1
+        raise InputError(
+            f"{rows.name!r}: row {row} gives its label a logit of minus infinity, which no "
+            "temperature mends; leave the row out, or give the label a finite logit"
+        )
     candidates = default_candidates(kind, len(rows.labels), rows.labels)
     if method != "auto":
         candidates = {"none": candidates["none"], method: _make(method, kind, rows.labels)}
