@@ -77,7 +77,7 @@ def report(
     >>> proba = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]] * 5
     >>> found = crossentropy.report([0, 0, 1, 1] * 5, proba, input="proba")
     >>> round(found.to_dict()["scores"]["log_loss"], 3)
-    0.577
+    0.578
     """
     for module in ("sklearn", "scipy"):
         require(module, "cli")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _BIT = math.log(2)
 _FOLDS = 5
 _LISTED = 20
+_UNDERFLOW = 1074.0  # bits of the smallest probability that a float64 can be
 
 
 def examine(rows: Rows, *, baseline: Rows | None, in_sample: bool, seed: int) -> dict[str, Any]:
@@ -158,7 +159,9 @@ def _remedies(rows: Rows, bootstrap: Bootstrap, seed: int) -> dict[str, Any] | N
         seed=seed,
     )
     weight = np.ones(len(rows.codes)) if rows.weight is None else rows.weight
-    bits = {name: loss / _BIT for name, loss in found.row_log_loss.items()}
+    bits = {name: np.minimum(loss / _BIT, _UNDERFLOW) for name, loss in found.row_log_loss.items()}
+    if rows.input == "logits":
+        bits["none"] = _bits(rows)
     listed: list[dict[str, Any]] = []
     for name, own in bits.items():
         gain = bits["none"] - own
@@ -174,6 +177,14 @@ def _remedies(rows: Rows, bootstrap: Bootstrap, seed: int) -> dict[str, Any] | N
         )
     listed.sort(key=lambda remedy: remedy["log_loss"])
     return {"best": listed[0]["name"], "folds": _FOLDS, "candidates": listed}
+
+
+def _bits(rows: Rows) -> Array:
+    """Log loss of each row of logits, which its probability may be too small to tell."""
+    logits = np.asarray(rows.values, dtype=np.float64)
+    lse = require("scipy.special", "cli").logsumexp(logits, axis=1)
+    bits: Array = (lse - logits[np.arange(len(logits)), rows.codes]) / _BIT
+    return bits
 
 
 def _reliability(evaluation: Evaluation, seed: int) -> dict[str, Any]:

@@ -161,8 +161,8 @@ class Located:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, RowError):
             raise InputError(
-                f"{self._stream.name!r}: row {self._first + error.row + 1}"
-                f"{self._column(error)} is {error.shown}: {error.rule}"
+                f"{self._stream.name!r}: row {self._first + error.row + 1} is {error.shown}: "
+                f"{error.rule}{self._column(error)}"
             ) from None
 
     def _column(self, error: RowError) -> str:
@@ -175,8 +175,8 @@ class Located:
         if self._stream.proba:
             bad |= values < 0
         if bad.any():
-            return f", column {columns[int(bad.argmax())]!r},"
-        return f", columns {columns[0]!r} to {columns[-1]!r},"
+            return f" (column {columns[int(bad.argmax())]!r})"
+        return f" (columns {columns[0]!r} to {columns[-1]!r})"
 
 
 # Tables
