@@ -271,6 +271,8 @@ def test_classes_that_do_not_fit(cli, table, tmp_path):
 def test_npz_labels_out_of_range(cli, tmp_path):
     np.savez(tmp_path / "x.npz", y_true=np.array([0, 2]), proba=np.full((2, 2), 0.5))
     assert_refused(cli("report", "x.npz"), tmp_path, "row 2")
+    two = ("--columns", "proba,y_true", "--input", "proba")
+    assert_refused(cli("report", "x.npz", *two), tmp_path, "one array")
 
 
 def test_too_many_groups(cli, table, tmp_path):

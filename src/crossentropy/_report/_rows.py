@@ -123,6 +123,10 @@ def from_file(
     """Rows of a file, read batch by batch; errors name the row and the column."""
     predictions: Any = columns
     if Path(path).suffix.lower() == ".npz" and columns is not None:
+        if len(columns) > 1:
+            raise InputError(
+                f"predictions in NPZ are one array, got {len(columns)} names: {', '.join(columns)}"
+            )
         predictions = columns[0]
     stream = open_predictions(path, input, target, predictions, weights, labels, group)
     names = np.asarray(stream.labels)

@@ -15,8 +15,8 @@ from crossentropy._files import replacing
 from crossentropy._optional import require
 from crossentropy._page.numbers import number
 from crossentropy._tables import PREFIX, open_batches, predictions_kind, read_arrays
+from crossentropy.cli import _options
 from crossentropy.cli._files import refuse_existing
-from crossentropy.cli._options import split
 
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
@@ -51,23 +51,7 @@ _BIT = math.log(2)
     metavar="CALIBRATOR",
     help="Apply this calibrator; nothing is fitted, and no labels are needed.",
 )
-@click.option(
-    "--input",
-    "kind",
-    type=click.Choice(["logits", "proba"]),
-    help="What the predictions are; default: what their columns are called.",
-)
-@click.option(
-    "--target", default="y_true", show_default=True, metavar="COLUMN", help="The true labels."
-)
-@click.option(
-    "--columns", multiple=True, callback=split, metavar="COLUMNS", help="Predictions, by class."
-)
-@click.option(
-    "--classes", multiple=True, callback=split, metavar="LABELS", help="The columns' labels."
-)
-@click.option("--weights", metavar="COLUMN", help="Column of row weights.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@_options.predictions
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

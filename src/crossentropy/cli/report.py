@@ -9,8 +9,8 @@ import click
 
 from crossentropy._errors import InputError
 from crossentropy._tables import SAMPLES, predictions_kind
+from crossentropy.cli import _options
 from crossentropy.cli._files import refuse_existing
-from crossentropy.cli._options import split
 from crossentropy.cli._terminal import show_report
 from crossentropy.cli._thresholds import crossed, read_thresholds
 
@@ -20,30 +20,7 @@ CROSSED = 1
 @click.command(short_help="Learn how good a model's probabilities are.")
 @click.argument("predictions", required=False)
 @click.option("--sample", type=click.Choice(list(SAMPLES)), help="Out-of-fold ones of real data.")
-@click.option(
-    "--input",
-    "kind",
-    type=click.Choice(["logits", "proba"]),
-    help="What the predictions are; default: what their columns are called.",
-)
-@click.option(
-    "--target", default="y_true", show_default=True, metavar="COLUMN", help="The true labels."
-)
-@click.option(
-    "--columns",
-    multiple=True,
-    callback=split,
-    metavar="COLUMNS",
-    help="Predictions, one column for each class (NPZ: one array); default: p_… or logit_….",
-)
-@click.option(
-    "--classes",
-    multiple=True,
-    callback=split,
-    metavar="LABELS",
-    help="The label of each prediction column; default: what follows p_ or logit_.",
-)
-@click.option("--weights", metavar="COLUMN", help="Column of row weights.")
+@_options.predictions
 @click.option("--group", metavar="COLUMN", help="Score each group of this column by itself, too.")
 @click.option("--baseline", metavar="OTHER", help="Another model's predictions of the same rows.")
 @click.option("--in-sample", is_flag=True, help="The model was fitted on these rows.")
@@ -68,7 +45,6 @@ CROSSED = 1
     show_default=True,
     help="Rows held in memory; of more, all are scored and a sample is diagnosed.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
