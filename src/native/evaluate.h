@@ -37,6 +37,7 @@ inline double share_of(const Rows& rows, const Objective& objective, const Reduc
 
 // Large enough to be worth a call, and small enough that shares of them are even.
 constexpr int64_t kChunkElements = int64_t{1} << 16, kChunkRows = 1024;
+constexpr int64_t kTileRows = 64;  // whose classes lie apart: read fewer at once, lines are wasted
 
 // The loss. Its gradient times `upstream` goes to gradient.data, unless that is null. Chunks do not
 // depend on the number of threads, and their losses are added in order.
@@ -45,7 +46,8 @@ inline double evaluate(const Kernels& kernels, Type type, const Rows& rows,
                        double upstream, const Gradient& gradient, int64_t threads) {
   const double share = share_of(rows, objective, reduction, counted);
   const int64_t fit = kChunkElements / (rows.classes + 1), count = rows.count();
-  const int64_t chunk = fit < 1 ? 1 : fit < kChunkRows ? fit : kChunkRows;
+  const int64_t least = rows.inner > 1 ? kTileRows : 1;
+  const int64_t chunk = fit < least ? least : fit < kChunkRows ? fit : kChunkRows;
   std::vector<double> losses(static_cast<size_t>((count + chunk - 1) / chunk));
   share_out(static_cast<int64_t>(losses.size()), useful_threads(count, rows.classes, threads),
             [&](int64_t begin, int64_t end) {
