@@ -166,7 +166,7 @@ def matrix(
         ax = axes(480, 480, left=margin, right=8, top=8, low=margin)
         for i in range(count):
             for j in range(count):
-                _matrix_cell(ax, i, j, share[i, j], count)
+                _matrix_cell(ax, i, j, share[i, j])
         ax.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
         ax.set_xticks(range(count), short, rotation=90 if max(map(len, short)) > 3 else 0)
         ax.set_yticks(range(count), short)
@@ -175,7 +175,7 @@ def matrix(
         return inline(ax.figure, key=key, title=title, description=description)
 
 
-def _matrix_cell(ax: Any, i: int, j: int, share: float, count: int) -> None:
+def _matrix_cell(ax: Any, i: int, j: int, share: float) -> None:
     colour = _ACCENT if i == j else _WORSE
     if share > 0:
         side = 0.92 * np.sqrt(share)
