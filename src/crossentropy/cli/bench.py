@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from crossentropy._bench import Table
 
 
-@click.command(short_help="Measure the training loss beside torch's and jax's.")
+@click.command(short_help="Measure speed, memory and accuracy beside the peers.")
 @click.option(
     "--only",
     multiple=True,
     type=click.Choice(SECTIONS),
     help="Measure this section; can be given several times. Default: all.",
 )
-@click.option("--quick", is_flag=True, help="Fewer sizes and rounds: half a minute.")
+@click.option("--quick", is_flag=True, help="Fewer sizes and rounds.")
 @click.option(
     "--json",
     "out",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Write over FILE.")
 def bench(only: tuple[str, ...], quick: bool, out: Path | None, force: bool) -> None:
-    """Measure the training loss on this machine, beside torch's and, if installed, jax's.
+    """Measure losses, scores and calibrators on this machine, beside the peers that are installed.
 
     Every figure is a ratio of medians of runs that take turns in one process, or an error
     against float64. Tables come as Markdown; a figure that misses its target is marked ✗.
