@@ -17,13 +17,13 @@ from ._calibration_test import CalibrationTest, calibration_test
 from ._decisions import accuracy, balanced_accuracy, top_k_accuracy
 from ._decompose import Decomposition, decompose
 from ._display import ReliabilityDisplay
+from ._evaluate import evaluate
 from ._evaluation import Evaluation
 from ._log_loss import log_loss
 from ._reliability import ReliabilityCurve, expected_calibration_error, reliability_curve
 from ._result import ClassScores, EvaluationResult
 from ._scorer import Scorer, scorer
 from ._skill import skill
-from ._stream import evaluate
 
 __all__ = [
     "Bins",
