@@ -102,7 +102,7 @@ def test_the_search_comes_by_the_one_pass_route(monkeypatch):
         return evaluate(call, logits, target, upstream=upstream, **options)
 
     monkeypatch.setattr(_fused.Call, "evaluate", noted)
-    for seed in range(2000):
+    for seed in range(5000):
         drawn = case(seed)
         if drawn.context == "torch" and drawn.options["reduction"] != "none":
             with contextlib.suppress(ValueError, IndexError):
