@@ -122,7 +122,8 @@ struct KeptRows {
       const auto of_block = block_factor(broadcast(kept.maxima[b]), broadcast(batch.max[k]),
                                          broadcast(slopes.factor[k]));
       const auto factor = broadcast(static_cast<T>(of_block[0])), least = least_for<T>(factor);
-      const T *exps = kept.exps + begin, *cap_slopes = kept.cap_slopes + begin;
+      const T* exps = kept.exps + begin;
+      const T* cap_slopes = kept.cap_slopes ? kept.cap_slopes + begin : nullptr;
       const auto write = [&](auto value) {
         write_block(out + begin, size, past_caches, y - begin, entry, value);
       };
