@@ -87,7 +87,7 @@ def _found(peer: Any) -> Table:
             proba,
             input="proba",
             out_of_sample=True,
-            rank=rank,  # type: ignore[arg-type]
+            rank=rank,  # type: ignore[arg-type] # one of its literals
             n_rows=listed,
         )
         target = at_least(_WANTED) if real and rank == _OURS[0] else None

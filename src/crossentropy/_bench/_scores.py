@@ -125,7 +125,7 @@ def _row(
             y,
             proba,
             input="proba",
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,  # type: ignore[arg-type] # one of its literals
         ),
         "peer": functools.partial(peer, package, y, proba),
     }
