@@ -7,6 +7,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 FUZZ_SECONDS ?= 600
+WORKERS ?= auto
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 NATIVE = $(wildcard src/native/*) CMakeLists.txt
@@ -32,7 +33,7 @@ demo: $(INSTALLED) ## which loss do 30 %-noisy digits want? prints the table and
 	$(BIN)/crossentropy compare --sample digits --label-noise 0.3 --out demo --force
 
 test: lint types $(INSTALLED) ## lint, types and all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 lint: $(INSTALLED) ## ruff and clang-format, checking only
 	$(BIN)/ruff check .
