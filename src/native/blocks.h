@@ -75,7 +75,7 @@ inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_
     const Vector<double> e = exp_above<double>(first ? t : -t, least);
     const Vector<double> rest = first ? sum * e : sum, own = first ? one : e;
     const Vector<double> total = own + rest;
-    const auto [log_of_total, inverse] = log_and_inverse(total);
+    const auto [log_of_total, inverse] = log_and_inverse<double>(total);
     // what 1 + rest rounds away is put back, to the last digits of a tiny loss
     const Vector<double> lost = first ? (rest - (total - 1.0)) * inverse : zero;
     const Vector<double> log_total = log_of_total + lost;
@@ -185,5 +185,18 @@ struct BatchSlopes : TargetSlopes<T> {
     }
   }
 };
+
+// e * factor; what it would make subnormal is 0, since subnormal numbers are slow.
+template <typename T>
+inline Vector<T> scaled(Vector<T> e, Vector<T> factor, Vector<T> least) {
+  const Vector<T> zero{};
+  return e < least ? zero : e * factor;
+}
+
+template <typename T>
+inline Vector<T> least_for(Vector<T> factor) {
+  const Vector<T> normal = broadcast(static_cast<T>(sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022));
+  return normal / magnitude<T>(factor);
+}
 
 }  // namespace

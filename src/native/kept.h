@@ -35,19 +35,6 @@ inline Vector<double> block_factor(Vector<double> block_max, Vector<double> max,
   return block_max == max ? factor : exp<double>(block_max - max) * factor;
 }
 
-// e * factor; what it would make subnormal is 0, since subnormal numbers are slow.
-template <typename T>
-inline Vector<T> scaled(Vector<T> e, Vector<T> factor, Vector<T> least) {
-  const Vector<T> zero{};
-  return e < least ? zero : e * factor;
-}
-
-template <typename T>
-inline Vector<T> least_for(Vector<T> factor) {
-  const Vector<T> normal = broadcast(static_cast<T>(sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022));
-  return normal / magnitude<T>(factor);
-}
-
 // ---- adjacent rows ------------------------------------------------------------------------------
 
 template <typename S>

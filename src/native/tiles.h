@@ -51,8 +51,11 @@ inline void load_square(const S* from, int64_t stride, int64_t classes, Compute<
   Vector<T> square[lanes];
   for (int64_t k = 0; k < lanes; ++k) square[k] = Element<S>::read(from + k * stride);
   transpose<T>(square);
-  for (int64_t k = 0; k < lanes; ++k)
-    if (k < classes) store(buffer + k * kBatch, square[k]);
+  if (classes >= lanes)
+    for (int64_t k = 0; k < lanes; ++k) store(buffer + k * kBatch, square[k]);
+  else
+    for (int64_t k = 0; k < lanes; ++k)
+      if (k < classes) store(buffer + k * kBatch, square[k]);
 }
 
 // The same where the classes fit into 16 bytes.
@@ -192,8 +195,11 @@ inline void store_square(const Compute<S>* buffer, int64_t classes, S* to, int64
   using T = Compute<S>;
   constexpr int64_t lanes = Lanes<T>::count;
   Vector<T> square[lanes];
-  for (int64_t k = 0; k < lanes; ++k)
-    square[k] = k < classes ? load(buffer + k * kBatch) : Vector<T>{};
+  if (classes >= lanes)
+    for (int64_t k = 0; k < lanes; ++k) square[k] = load(buffer + k * kBatch);
+  else
+    for (int64_t k = 0; k < lanes; ++k)
+      square[k] = k < classes ? load(buffer + k * kBatch) : Vector<T>{};
   transpose<T>(square);
   for (int64_t k = 0; k < lanes; ++k) Element<S>::write(to + k * stride, square[k]);
 }

@@ -6,6 +6,7 @@
 
 #include "kept.h"
 #include "passes.h"
+#include "plain.h"
 #include "rules.h"
 #include "scratch.h"
 
@@ -82,13 +83,6 @@ inline Numbers objective_of(const Rows& rows, const Objective& objective, const 
   write_lanes(slopes.b + i, row.slope * factor, count);
   if (weighted) write_lanes(slopes.c + i, row.push * factor, count);
   return row.value;
-}
-
-// Whether the loss is -log p: its slopes are the same for all rows.
-inline bool is_plain(const Objective& objective) {
-  return objective.count == 1 && objective.terms->kind == kLogProb &&
-         objective.terms->factor == 1 && objective.class_weight == nullptr &&
-         objective.sample_weight == nullptr && objective.smoothing == 0 && objective.z_loss == 0;
 }
 
 inline double sum_of(const double* numbers, int64_t count) {
@@ -171,12 +165,30 @@ struct TrainingBatch {
 
 constexpr int64_t kMostKept = int64_t{1} << 21;  // bytes
 
+template <typename S>
+void train_plain(const Rows& rows, double factor, const Gradient& gradient, int64_t chunk,
+                 int64_t begin, int64_t end, double* losses) {
+  PlainTile<S> tile(rows, factor, gradient);
+  for (int64_t k = begin; k < end; ++k) {
+    const int64_t last = (k + 1) * chunk < rows.count() ? (k + 1) * chunk : rows.count();
+    losses[k] = 0.0;
+    for (int64_t i = k * chunk; i < last;) {
+      const TileRows at(rows, i, last);
+      losses[k] += tile.run(at);
+      i += at.size;
+    }
+  }
+  if (gradient.stream) fence();
+}
+
 // The losses of chunks [begin, end), each of `chunk` rows, go to `losses`; the rows' gradient times
 // `factor` goes to gradient.data, unless that is null.
 template <typename S>
 void train(const Rows& rows, const Objective& objective, double factor, const Gradient& gradient,
            int64_t chunk, int64_t begin, int64_t end, double* losses) {
   const bool tiled = across_rows(rows);
+  if (tiled && PlainTile<S>::serves(rows, objective, factor))
+    return train_plain<S>(rows, factor, gradient, chunk, begin, end, losses);
   const int64_t least = tiled ? KeptTiles<S>::bytes(rows) : KeptRows<S>::bytes_of_row(rows);
   // rows that no cache has room for are read once more
   const bool keeps = gradient.data != nullptr && least <= kMostKept;

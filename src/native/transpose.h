@@ -76,7 +76,7 @@ inline Vector<T> unpack(Vector<T> a, Vector<T> b, Indices<I...>) {
 
 // Element by element of each 16 bytes, in a vector for each element.
 template <typename T>
-inline void transpose_pieces(Vector<T>* v) {
+CROSSENTROPY_INLINE void transpose_pieces(Vector<T>* v) {
   using All = typename IndicesTo<Lanes<T>::count>::type;
   if constexpr (kPiece<T> == 2) {
     const Vector<T> upper = unpack<T, 1, true>(v[0], v[1], All{});
@@ -96,7 +96,7 @@ inline void transpose_pieces(Vector<T>* v) {
 
 // The lanes of b whose number has no bit `s` change places with those of a that have it.
 template <typename T, int s, int... I>
-inline void exchange(Vector<T>& a, Vector<T>& b, Indices<I...>) {
+CROSSENTROPY_INLINE void exchange(Vector<T>& a, Vector<T>& b, Indices<I...>) {
   constexpr int lanes = Lanes<T>::count;
   const Vector<T> low = __builtin_shufflevector(a, b, (I & s ? lanes + I - s : I)...);
   b = __builtin_shufflevector(a, b, (I & s ? lanes + I : I + s)...);
@@ -104,7 +104,7 @@ inline void exchange(Vector<T>& a, Vector<T>& b, Indices<I...>) {
 }
 
 template <typename T, int s>
-inline void exchange_all(Vector<T>* square) {
+CROSSENTROPY_INLINE void exchange_all(Vector<T>* square) {
   if constexpr (s < Lanes<T>::count) {
     for (int k = 0; k < Lanes<T>::count; ++k)
       if ((k & s) == 0)
@@ -114,7 +114,7 @@ inline void exchange_all(Vector<T>* square) {
 }
 
 template <typename T>
-inline void transpose(Vector<T>* square) {
+CROSSENTROPY_INLINE void transpose(Vector<T>* square) {
   for (int k = 0; k < Lanes<T>::count; k += kPiece<T>) transpose_pieces<T>(square + k);
   exchange_all<T, kPiece<T>>(square);
 }

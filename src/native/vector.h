@@ -295,17 +295,25 @@ CROSSENTROPY_INLINE Tanh<T> tanh(Vector<T> x) {
 }
 
 // x = 2^n m with m near 1, for normal x > 0.
+template <typename T>
 struct Binary {
-  Vector<double> n, m;
+  Vector<T> n, m;
 };
 
-CROSSENTROPY_INLINE Binary binary(Vector<double> x) {
+CROSSENTROPY_INLINE Binary<double> binary(Vector<double> x) {
   using Bits = typename Lanes<double>::Bits;
   constexpr int64_t root_half = 0x3fe6a09e667f3bcd;  // sqrt(1/2)
   const Bits bits = (Bits)x, k = (bits - root_half) >> 52;
   // k as a double: exact, by the bits of 2^52 + 2^51 + k
   constexpr double magic = 6755399441055744.0;
   return {(Vector<double>)((Bits)broadcast(magic) + k) - magic, (Vector<double>)(bits - (k << 52))};
+}
+
+CROSSENTROPY_INLINE Binary<float> binary(Vector<float> x) {
+  using Bits = typename Lanes<float>::Bits;
+  constexpr int32_t root_half = 0x3f3504f3;
+  const Bits bits = (Bits)x, k = (bits - root_half) >> 23;
+  return {__builtin_convertvector(k, Vector<float>), (Vector<float>)(bits - (k << 23))};
 }
 
 // log(2^n m) = n ln2 + 2 artanh s with s = (m - 1) / (m + 1), whose series has the coefficients
@@ -322,23 +330,34 @@ CROSSENTROPY_INLINE Vector<double> log_by(Vector<double> n, Vector<double> s) {
   return n * ln2_high + (2.0 * s + (2.0 * s * square * p + n * ln2_low));
 }
 
+// The same in floats, where four terms of the series do.
+CROSSENTROPY_INLINE Vector<float> log_by(Vector<float> n, Vector<float> s) {
+  constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+  const Vector<float> square = s * s;
+  const Vector<float> p = ((square * (1.0f / 9) + 1.0f / 7) * square + 0.2f) * square + 1.0f / 3;
+  return n * ln2_high + (2.0f * s + (2.0f * s * square * p + n * ln2_low));
+}
+
 // log(x) for normal x >= 0; log 0 is -inf, NaN stays.
 CROSSENTROPY_INLINE Vector<double> log(Vector<double> x) {
-  const Binary b = binary(x);
+  const Binary<double> b = binary(x);
   Vector<double> result = log_by(b.n, (b.m - 1.0) / (b.m + 1.0));
   result = x == 0.0 ? broadcast(-__builtin_inf()) : result;
   result = x == __builtin_inf() ? x : result;
   return x == x ? result : x;
 }
 
-// log(x) and 1 / x for 1 <= x < 1e300 by one division; NaN stays.
+// log(x) and 1 / x for 1 <= x, neither huge, by one division; NaN stays.
+template <typename T>
 struct LogAndInverse {
-  Vector<double> log, inverse;
+  Vector<T> log, inverse;
 };
-CROSSENTROPY_INLINE LogAndInverse log_and_inverse(Vector<double> x) {
-  const Binary b = binary(x);
-  const Vector<double> above = b.m + 1.0, both = 1.0 / (above * x), inverse = both * above;
-  const Vector<double> result = log_by(b.n, (b.m - 1.0) * (both * x));
+template <typename T>
+CROSSENTROPY_INLINE LogAndInverse<T> log_and_inverse(Vector<T> x) {
+  const Binary<T> b = binary(x);
+  const T one = 1;
+  const Vector<T> above = b.m + one, both = one / (above * x), inverse = both * above;
+  const Vector<T> result = log_by(b.n, (b.m - one) * (both * x));
   return {x == x ? result : x, inverse};
 }
 

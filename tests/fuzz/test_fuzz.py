@@ -104,7 +104,9 @@ def test_the_search_comes_by_the_one_pass_route(monkeypatch):
     monkeypatch.setattr(_fused.Call, "evaluate", noted)
     for seed in range(5000):
         drawn = case(seed)
-        if drawn.context == "torch" and drawn.options["reduction"] != "none":
+        large = drawn.logits.size > _fused.SMALL
+        known = sum(is_large == large for is_large, *_ in seen) == 4
+        if drawn.context == "torch" and drawn.options["reduction"] != "none" and not known:
             with contextlib.suppress(ValueError, IndexError):
                 contexts.found(drawn)
         if len(seen) == 8:

@@ -132,11 +132,11 @@ def test_loss_takes_the_options_of_cross_entropy(path):
 
 @every_size
 def test_the_exact_permutation_is_that_of_least_loss(labels, most):
-    powerset = Powerset(labels, most)
-    logits, multilabel = recordings(powerset, 3, 20)
+    powerset, count = Powerset(labels, most), 3 if labels < 6 else 1  # of 720 orders
+    logits, multilabel = recordings(powerset, count, 20)
     aligned = powerset.align(logits, multilabel)
     order = powerset.permutation(logits, multilabel)
-    for b in range(3):
+    for b in range(count):
         losses = [
             (powerset(logits[b], other).item(), order)
             for order, other in permuted(multilabel[b], labels)
