@@ -202,9 +202,10 @@ struct Case {
       if (dice.chance(strange)) logits.set(i, dice.chance(0.5) ? kNaN : kInfinity);
     }
     double total = 0;
+    const bool even = dice.chance(0.3);
     for (int64_t j = 0; j < classes; ++j) {
       bias.set(j, dice.normal());
-      weight.set(j, dice.chance(0.1) ? 0 : std::fabs(dice.normal()) + 0.1);
+      weight.set(j, even ? 1 : dice.chance(0.1) ? 0 : std::fabs(dice.normal()) + 0.1);
       total += weight.get(j);
     }
     const int64_t ignore_index = -100;
@@ -223,7 +224,8 @@ struct Case {
             1 / temperature,
             dice.chance(0.3) ? bias.data() : nullptr,
             weighted ? weight.data() : nullptr,
-            total};
+            total,
+            even};
   }
 
   int64_t at(int64_t row, int64_t j) const {

@@ -340,7 +340,7 @@ void check_targets(const Kernels& level) {
       ++wanted;
     }
     const Rows rows = {
-        nullptr, target.as<int64_t>(), count, 5, 1, ignore_index, 0, 1, nullptr, nullptr, 0};
+        nullptr, target.as<int64_t>(), count, 5, 1, ignore_index, 0, 1, nullptr, nullptr, 0, false};
     int64_t counted;
     const int64_t found = level.check(rows, &counted);
     if (found == bad && (bad >= 0 || counted == wanted)) continue;
