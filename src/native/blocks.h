@@ -53,11 +53,13 @@ struct Batch {
   alignas(64) double max[kBatch], sum[kBatch];             // of exp(z_j - max)
   alignas(64) double weighted[kBatch], reference[kBatch];  // sum w_j (z_j - reference)
   alignas(64) double target_weight[kBatch];                // w_y
+  alignas(64) double squares[kBatch];                      // sum of exp(z_j - max)^2
   alignas(64) double prob_of_max[kBatch];                  // exp(max - L), which finish writes
 
   // As a certain row: every loss and slope of it is 0.
   void ignore(int64_t k) {
     target_logit[k] = max[k] = sum[k] = weighted[k] = reference[k] = target_weight[k] = 0.0;
+    squares[k] = 0.0;
   }
 };
 
@@ -86,8 +88,11 @@ inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_
     write_lanes(out.log_prob + i, log_prob, part);
     write_lanes(out.prob + i, own * inverse, part);
     write_lanes(out.prob_rest + i, rest * inverse, part);
-    store(batch.prob_of_max + k, (first ? e : one) * inverse);
+    const Vector<double> prob_of_max = (first ? e : one) * inverse;
+    store(batch.prob_of_max + k, prob_of_max);
     if (out.top_prob) write_lanes(out.top_prob + i, inverse, part);  // its greatest term is 1
+    if (out.square_rest)
+      write_lanes(out.square_rest + i, load(batch.squares + k) * prob_of_max * prob_of_max, part);
     if (out.weighted_nll == nullptr) continue;
     // -sum w_j log p_j; what has no weight contributes nothing, even at a masked logit
     const Vector<double> w_y = load(batch.target_weight + k), others = rows.weight_total - w_y;

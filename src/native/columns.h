@@ -18,7 +18,7 @@ constexpr int64_t kFewClasses = 128;
 template <typename T>
 struct TileSums {
   alignas(64) T max[kBatch], own[kBatch], reference[kBatch], best[kBatch];
-  alignas(64) T sum[kBatch], weighted[kBatch];
+  alignas(64) T sum[kBatch], squares[kBatch], weighted[kBatch];
   alignas(64) typename BitsOf<T>::type first[kBatch];  // the first class that has `best`
 };
 
@@ -27,6 +27,7 @@ inline void begin_batch(const Rows& rows, const TileSums<T>& sums, int64_t i, Ba
   for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
     batch.max[k] = static_cast<double>(sums.max[k]);
     batch.sum[k] = static_cast<double>(sums.sum[k]);
+    batch.squares[k] = static_cast<double>(sums.squares[k]);
   }
   if (rows.weight == nullptr) return;
   for (int64_t k = i; k < i + Lanes<T>::count; ++k)
@@ -37,11 +38,16 @@ template <typename T>
 inline void add_to_batch(const Rows& rows, const TileSums<T>& sums, int64_t i, Batch& batch) {
   for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
     const double max = static_cast<double>(sums.max[k]), sum = static_cast<double>(sums.sum[k]);
+    const double squares = static_cast<double>(sums.squares[k]);
     if (max > batch.max[k]) {
-      batch.sum[k] = batch.sum[k] * ::exp(batch.max[k] - max) + sum;
+      const double down = ::exp(batch.max[k] - max);
+      batch.sum[k] = batch.sum[k] * down + sum;
+      batch.squares[k] = batch.squares[k] * down * down + squares;
       batch.max[k] = max;
     } else {
-      batch.sum[k] += max == -kInfinity ? sum : sum * ::exp(max - batch.max[k]);
+      const double down = max == -kInfinity ? 1.0 : ::exp(max - batch.max[k]);
+      batch.sum[k] += sum * down;
+      batch.squares[k] += squares * down * down;
     }
     if (rows.weight) batch.weighted[k] += static_cast<double>(sums.weighted[k]);
   }
@@ -87,16 +93,20 @@ inline void reduce_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, int64
   for (int64_t c = 0; c < classes; ++c) max = larger<T>(max, load(&buffer[c][i]));
   const Vector<T> shift = max == lowest ? zero : max;
   if (rows.weight) weigh_lanes<T>(rows, buffer, begin, classes, i, target, shift, sums);
-  Vector<T> sum{};
+  Vector<T> sum{}, squares{};
   for (int64_t c = 0; c < classes; ++c) {
     const Vector<T> e = exp_above<T>(load(&buffer[c][i]) - shift, broadcast(Exp<T>::lowest));
-    if (kept) store(&buffer[c][i], e);
+    if (kept)
+      store(&buffer[c][i], e);
+    else
+      squares += e * e;
     sum += e;
   }
   // all masked, or hiding a NaN
   sum = max == lowest ? (sum == sum ? zero : sum) : sum;
   store(sums.max + i, max);
   store(sums.sum + i, sum);
+  store(sums.squares + i, max == lowest ? zero : squares);
   if (begin == 0)
     begin_batch(rows, sums, i, batch);
   else

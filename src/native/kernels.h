@@ -23,7 +23,7 @@ struct Rows {
   int64_t count() const { return outer * inner; }
 };
 
-// A number per row each; the last three are written only where they are not null.
+// A number per row each; the last four are written only where they are not null.
 struct Statistics {
   double* lse;           // logsumexp of the row
   double* log_prob;      // u = log p_y = -softplus(-margin)
@@ -32,6 +32,7 @@ struct Statistics {
   double* weighted_nll;  // -sum_j w_j log softmax(z)_j; needs Rows::weight
   int64_t* argmax;       // first class of the greatest logit, or of a NaN
   double* top_prob;      // the greatest probability
+  double* square_rest;   // sum of p_j^2 over j != y
 };
 
 // A number per row, or one for all rows (stride 0).

@@ -74,8 +74,8 @@ Rows rows_of(uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
           false};
 }
 
-Statistics statistics_at(uintptr_t table, int64_t count, bool weighted, uintptr_t argmax,
-                         uintptr_t top_prob) {
+Statistics statistics_at(uintptr_t table, int64_t count, bool weighted, uintptr_t argmax = 0,
+                         uintptr_t top_prob = 0, uintptr_t square_rest = 0) {
   double* base = pointer<double>(table);
   return {base,
           base + count,
@@ -83,21 +83,23 @@ Statistics statistics_at(uintptr_t table, int64_t count, bool weighted, uintptr_
           base + 3 * count,
           weighted ? base + 4 * count : nullptr,
           pointer<int64_t>(argmax),
-          pointer<double>(top_prob)};
+          pointer<double>(top_prob),
+          pointer<double>(square_rest)};
 }
 
 // The index of the first row whose target is out of range (then nothing was written), or -1.
 int64_t statistics(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64_t classes,
                    int64_t inner, int64_t ignore_index, double cap, double scale, uintptr_t bias,
                    uintptr_t weight, double weight_total, uintptr_t table, uintptr_t argmax,
-                   uintptr_t top_prob, int64_t threads) {
+                   uintptr_t top_prob, uintptr_t square_rest, int64_t threads) {
   nb::gil_scoped_release released;
   const Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias,
                             weight, weight_total);
   int64_t counted;
   const int64_t bad = kernels->check(rows, &counted);
   if (bad >= 0) return bad;
-  const Statistics result = statistics_at(table, rows.count(), weight != 0, argmax, top_prob);
+  const Statistics result =
+      statistics_at(table, rows.count(), weight != 0, argmax, top_prob, square_rest);
   over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
     kernels->statistics[type](rows, result, begin, end);
   });
@@ -143,7 +145,7 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   nb::gil_scoped_release released;
   const Rows rows =
       rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias, weight, 0.0);
-  const Statistics given = statistics_at(table, rows.count(), false, 0, 0);
+  const Statistics given = statistics_at(table, rows.count(), false);
   const Slopes slopes = {{pointer<const double>(a), a_per_row},
                          {pointer<const double>(b), b_per_row},
                          {pointer<const double>(c), c_per_row}};

@@ -14,34 +14,61 @@ namespace {
 
 // ---- statistics ---------------------------------------------------------------------------------
 
-// exp(z - max) for a sum; one that is kept for the gradient has to be 0 where it is negligible.
+// Of exp(z_j - max) of a block: their sum, and that of their squares.
+struct ExpSums {
+  double sum = 0.0, squares = 0.0;
+
+  // Relative to a maximum that is so many times as far.
+  void scale(double down) {
+    sum *= down;
+    squares *= down * down;
+  }
+  void add(ExpSums other) {
+    sum += other.sum;
+    squares += other.squares;
+  }
+};
+
+// One that is kept for the gradient has to be 0 where it is negligible; then squares are not asked
+// for.
 template <bool kept, typename T>
-inline Vector<T> summand(const T* buffer, int64_t j, T shift, T* keep) {
-  const Vector<T> below = load(buffer + j) - shift;
-  if (!kept) return exp_of_negative<T>(below);
-  const Vector<T> e = exp_above<T>(below, broadcast(Exp<T>::lowest));
-  store(keep + j, e);
-  return e;
-}
+struct ExpLanes {
+  Vector<T> sum{}, squares{};
+
+  CROSSENTROPY_INLINE void add(const T* buffer, int64_t j, T shift, T* keep) {
+    const Vector<T> below = load(buffer + j) - shift;
+    if constexpr (kept) {
+      const Vector<T> e = exp_above<T>(below, broadcast(Exp<T>::lowest));
+      store(keep + j, e);
+      sum += e;
+    } else {
+      const Vector<T> e = exp_of_negative<T>(below);
+      sum += e;
+      squares += e * e;
+    }
+  }
+};
 
 // A block whose maximum is -inf is masked logits, or hides a NaN: its sum is 0, or NaN.
 template <bool kept, typename T, typename S>
-inline double sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T* keep) {
+inline ExpSums sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T* keep) {
   constexpr int64_t lanes = Lanes<T>::count;
   const bool masked = max == static_cast<T>(-kInfinity);
   const T shift = masked ? 0 : max;
-  Vector<T> s0{}, s1{}, s2{}, s3{};
+  ExpLanes<kept, T> s0, s1, s2, s3;
   int64_t j = 0;
   for (; j + 4 * lanes <= padded; j += 4 * lanes) {
     for (int64_t k = 0; k < 4; ++k) ahead(j + k * lanes);
-    s0 += summand<kept>(buffer, j, shift, keep);
-    s1 += summand<kept>(buffer, j + lanes, shift, keep);
-    s2 += summand<kept>(buffer, j + 2 * lanes, shift, keep);
-    s3 += summand<kept>(buffer, j + 3 * lanes, shift, keep);
+    s0.add(buffer, j, shift, keep);
+    s1.add(buffer, j + lanes, shift, keep);
+    s2.add(buffer, j + 2 * lanes, shift, keep);
+    s3.add(buffer, j + 3 * lanes, shift, keep);
   }
-  for (; j < padded; j += lanes) s0 += summand<kept>(buffer, j, shift, keep);
-  const double sum = reduce_add((s0 + s1) + (s2 + s3));
-  return masked && sum == sum ? 0.0 : sum;
+  for (; j < padded; j += lanes) s0.add(buffer, j, shift, keep);
+  const double sum = reduce_add((s0.sum + s1.sum) + (s2.sum + s3.sum));
+  if (masked) return {sum == sum ? 0.0 : sum, 0.0};
+  if constexpr (kept) return {sum, 0.0};
+  return {sum, reduce_add((s0.squares + s1.squares) + (s2.squares + s3.squares))};
 }
 
 // sum_j (z_j - reference)
@@ -119,7 +146,8 @@ inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k
   alignas(64) T buffer[kBlock];
   constexpr T lowest = static_cast<T>(-kInfinity);
   const T* weight = static_cast<const T*>(rows.weight);
-  double max = -kInfinity, sum = 0.0, weighted = 0.0;
+  double max = -kInfinity, weighted = 0.0;
+  ExpSums sums;
   T own = lowest, reference = 0;
   Best<T> best;
   for (int64_t begin = 0; begin < rows.classes; begin += kBlock) {
@@ -135,13 +163,12 @@ inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k
       top = beside > top ? beside : top;
     }
     const double block = static_cast<double>(top);
-    const double block_sum =
-        sum_exp<kept, T, S>(buffer, round_up(size, lanes), top, {row + begin + size},
-                            kept ? keep.exps + begin : nullptr);
+    ExpSums of_block = sum_exp<kept, T, S>(buffer, round_up(size, lanes), top, {row + begin + size},
+                                           kept ? keep.exps + begin : nullptr);
     if (kept) keep.maxima[begin / kBlock] = block;
     if (argmax) {
       if (holds_target) buffer[place] = own;
-      const bool bad = block_sum != block_sum || own != own;
+      const bool bad = of_block.sum != of_block.sum || own != own;
       best.see(buffer, begin, size, holds_target && own > top ? own : top, bad);
     }
     if (weight) {
@@ -151,18 +178,19 @@ inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k
                             : weighted_sum(buffer, weight + begin, size, reference);
     }
     if (begin == 0) {
-      sum = block_sum;
       max = block;
     } else if (block > max) {
-      sum = sum * ::exp(max - block) + block_sum;
+      sums.scale(::exp(max - block));
       max = block;
-    } else {
-      sum += block == -kInfinity ? block_sum : block_sum * ::exp(block - max);
+    } else if (block > -kInfinity) {
+      of_block.scale(::exp(block - max));
     }
+    sums.add(of_block);
   }
   batch.target_logit[k] = static_cast<double>(own);
   batch.max[k] = max;
-  batch.sum[k] = sum;
+  batch.sum[k] = sums.sum;
+  batch.squares[k] = sums.squares;
   batch.weighted[k] = weighted;
   batch.reference[k] = static_cast<double>(reference);
   batch.target_weight[k] = weight ? static_cast<double>(weight[target]) : 0.0;

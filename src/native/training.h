@@ -25,6 +25,7 @@ struct TrainingTable {
             column(3, begin),
             weighted ? column(4, begin) : nullptr,
             nullptr,
+            nullptr,
             nullptr};
   }
 };

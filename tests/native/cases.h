@@ -251,7 +251,7 @@ struct Case {
 // ---- one row, plainly ---------------------------------------------------------------------------
 
 struct Truth {
-  double lse, log_prob, prob, prob_rest, weighted_nll = 0;
+  double lse, log_prob, prob, prob_rest, square_rest, weighted_nll = 0;
   int64_t argmax = 0;
   double spread = 0, far = 0;  // of the finite logits as the rule sees them, and from 0
 };
@@ -265,7 +265,7 @@ double adjusted(const Case& c, int64_t row, int64_t j) {
 Truth truth_of(const Case& c, int64_t row) {
   const int64_t y = c.rows.target[row];
   Truth t{};
-  double top = -kInfinity, low = kInfinity, sum = 0;
+  double top = -kInfinity, low = kInfinity, sum = 0, squares = 0;
   bool strange = false;
   for (int64_t j = 0; j < c.rows.classes; ++j) {
     const double z = adjusted(c, row, j);
@@ -276,7 +276,11 @@ Truth truth_of(const Case& c, int64_t row) {
   }
   const double z_y = adjusted(c, row, y), shift = top == -kInfinity ? 0 : top;
   for (int64_t j = 0; j < c.rows.classes; ++j)
-    if (j != y) sum += std::exp(adjusted(c, row, j) - shift);
+    if (j != y) {
+      const double e = std::exp(adjusted(c, row, j) - shift);
+      sum += e;
+      squares += e * e;
+    }
   const double log_sum = sum == 0 ? -kInfinity : std::log(sum), rest = shift + log_sum;
   const double margin = (z_y - shift) - log_sum;
   // -log p = softplus(-margin), by whichever exponential is small
@@ -285,6 +289,7 @@ Truth truth_of(const Case& c, int64_t row) {
   t.lse = z_y == -kInfinity ? rest : z_y - t.log_prob;
   t.prob = std::exp(t.log_prob);
   t.prob_rest = -std::expm1(t.log_prob);
+  t.square_rest = sum == 0 ? 0 : squares * (t.prob_rest / sum) * (t.prob_rest / sum);
   for (int64_t j = 0; j < c.rows.classes; ++j) {
     const double w = c.weight.get(j);
     if (w != 0) t.weighted_nll += w * (j == y ? -t.log_prob : t.lse - adjusted(c, row, j));

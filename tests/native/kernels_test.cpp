@@ -25,6 +25,7 @@ const Kernels* const kLevels[] = {CROSSENTROPY_LEVELS(CROSSENTROPY_ENTRY)};
 void run(const Kernels& level, const Case& c, uint64_t seed) {
   const int64_t count = c.rows.count(), classes = c.rows.classes;
   const Guarded table(5 * count * 8), argmax(count * 8), top_prob(count * 8);
+  const Guarded square_rest(count * 8);
   double* base = table.as<double>();
   const Statistics found = {base,
                             base + count,
@@ -32,7 +33,8 @@ void run(const Kernels& level, const Case& c, uint64_t seed) {
                             base + 3 * count,
                             c.weighted ? base + 4 * count : nullptr,
                             argmax.as<int64_t>(),
-                            top_prob.as<double>()};
+                            top_prob.as<double>(),
+                            square_rest.as<double>()};
   // ranges as threads get them, however few rows there are
   const int64_t cut = count / 3;
   for (const int64_t begin : {int64_t{0}, cut})
@@ -63,6 +65,8 @@ void run(const Kernels& level, const Case& c, uint64_t seed) {
     check("prob", found.prob[row], t.prob, (epsilon + delta) * t.prob + 1e-35);
     check("prob_rest", found.prob_rest[row], t.prob_rest, (epsilon + delta) * t.prob_rest + 1e-35);
     if (t.log_prob == t.log_prob) {
+      check("square_rest", square_rest.as<double>()[row], t.square_rest,
+            2 * (epsilon + delta) * t.square_rest + 1e-35);
       check("lse", found.lse[row], t.lse, epsilon * (1 + std::fabs(t.lse)) + delta);
       const bool ties = c.rows.cap != 0 || c.rows.scale != 1 || c.rows.bias;
       if (!ties)
@@ -88,7 +92,7 @@ void run(const Kernels& level, const Case& c, uint64_t seed) {
       expect(near(f, w, tolerance.get(c.at(row, j))), level, c, seed, "gradient", row, f, w);
     }
   const bool kept = out.intact_before() && c.logits.intact_before() && table.intact_before() &&
-                    argmax.intact_before();
+                    argmax.intact_before() && square_rest.intact_before();
   expect(kept, level, c, seed, "memory before an output", 0, 0, 0);
 }
 
@@ -101,7 +105,7 @@ void run_on_threads(const Kernels& level) {
   const auto statistics = [&](const Guarded& table, int64_t threads) {
     double* base = table.as<double>();
     const Statistics out = {base,    base + count, base + 2 * count, base + 3 * count,
-                            nullptr, nullptr,      nullptr};
+                            nullptr, nullptr,      nullptr,          nullptr};
     Rows rows = c.rows;
     rows.weight = nullptr;
     over_rows(count, rows.classes, threads,

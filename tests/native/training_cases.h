@@ -195,6 +195,7 @@ std::vector<Truth> statistics_of(const Kernels& level, const Case& c) {
                           base + 3 * count,
                           c.weighted ? base + 4 * count : nullptr,
                           nullptr,
+                          nullptr,
                           nullptr};
   level.statistics[c.type](c.rows, out, 0, count);
   std::vector<Truth> rows(static_cast<size_t>(count));

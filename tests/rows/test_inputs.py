@@ -145,6 +145,24 @@ def test_argmax_is_the_first_greatest(path, classes, dtype):
     np.testing.assert_allclose(got.top_prob, top_prob, rtol=3e-6)
 
 
+@pytest.mark.parametrize("classes", SIZES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("scale", [1, 100])
+def test_squares_of_the_other_probabilities(path, classes, dtype, scale):
+    rng = np.random.default_rng(classes)
+    logits = (scale * rng.normal(size=(70, classes))).astype(dtype)
+    logits[rng.uniform(size=logits.shape) < 0.1] = -INF
+    logits[np.isneginf(logits).all(axis=1)] = 0
+    target = rng.integers(0, classes, 70)
+    got = rows.statistics(rows.make(logits, target), squares=True)
+    wide = logits.astype(np.float64)
+    proba = np.exp(wide - np.logaddexp.reduce(wide, axis=1, keepdims=True))
+    proba[np.arange(70), target] = 0
+    rtol = 3e-6 if dtype != np.float64 else 1e-12
+    np.testing.assert_allclose(got.square_rest, (proba**2).sum(1), rtol=rtol, atol=1e-37)
+    assert got.argmax is None
+
+
 @pytest.mark.parametrize("classes", [5, 200, 5000])
 def test_argmax_of_bad_logits_is_where_they_are(path, classes):
     logits = np.zeros((4, classes), dtype=np.float32)

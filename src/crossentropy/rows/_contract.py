@@ -72,12 +72,15 @@ class RowStatistics:
         (N,) int64, the class of the greatest logit as the rule sees it, where it was asked for.
     top_prob
         (N,) float64, the probability of that class, likewise; of no use in ignored rows.
+    square_rest
+        (N,) float64, the sum of p_j² over j ≠ y, where it was asked for; likewise.
     """
 
     rows: Rows
     table: Array
     argmax: Array | None = None
     top_prob: Array | None = None
+    square_rest: Array | None = None
 
     @property
     def lse(self) -> Array:

@@ -61,7 +61,9 @@ def use(name: str) -> None:
     _path = wanted
 
 
-def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> RowStatistics:
+def statistics(
+    rows: Rows, *, weighted: bool = False, argmax: bool = False, squares: bool = False
+) -> RowStatistics:
     """One pass over the logits: L, log p_y, p_y and 1 − p_y of every row.
 
     Parameters
@@ -72,6 +74,8 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
         Whether to add −Σ_j w_j log p_j.
     argmax
         Whether to add the class of the greatest logit and its probability.
+    squares
+        Whether to add the sum of the other classes' squared probabilities.
 
     Raises
     ------
@@ -80,9 +84,9 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
     """
     memory = _memory_of(rows)
     if memory is not None:
-        return _native.statistics(rows, memory, weighted=weighted, argmax=argmax)
+        return _native.statistics(rows, memory, weighted=weighted, argmax=argmax, squares=squares)
     check_targets(rows)
-    return _reference.statistics(rows, weighted=weighted, argmax=argmax)
+    return _reference.statistics(rows, weighted=weighted, argmax=argmax, squares=squares)
 
 
 def gradient(

@@ -181,7 +181,12 @@ def torch_memory() -> TorchMemory:
 
 
 def statistics(
-    rows: Rows, memory: Memory, *, weighted: bool = False, argmax: bool = False
+    rows: Rows,
+    memory: Memory,
+    *,
+    weighted: bool = False,
+    argmax: bool = False,
+    squares: bool = False,
 ) -> RowStatistics:
     """As the reference's, in one read of the logits.
 
@@ -196,6 +201,7 @@ def statistics(
     table = memory.table((5 if weighted else 4, count))
     best = memory.indices(count) if argmax else None
     top = memory.table((1, count))[0] if argmax else None
+    square = memory.table((1, count))[0] if squares else None
     bad = kernels.statistics(
         *_common(rows, memory),
         _address(weight, memory),
@@ -203,11 +209,12 @@ def statistics(
         memory.address(table),
         _address(best, memory),
         _address(top, memory),
+        _address(square, memory),
         rows.n_threads,
     )
     if bad >= 0:
         raise_out_of_range(rows, bad)
-    return RowStatistics(rows, table, best, top)
+    return RowStatistics(rows, table, best, top, square)
 
 
 def gradient(

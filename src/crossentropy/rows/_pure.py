@@ -20,14 +20,17 @@ from ._contract import NOTHING, Rows, RowStatistics, Slopes
 EXPONENT_LIMIT = 80.0  # exp of it, and of its negative, are ordinary float32 numbers
 
 
-def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> RowStatistics:
+def statistics(
+    rows: Rows, *, weighted: bool = False, argmax: bool = False, squares: bool = False
+) -> RowStatistics:
     """L, log p_y, p_y, 1 − p_y and, if `weighted`, −Σ w log p of every row."""
     xp = namespace(rows.logits)
     if rows.classes == 0:  # where all rows can only be ignored
         none = xp.zeros((4 + weighted, rows.target.shape[0]), dtype=_row_dtype(rows.logits))
-        if not argmax:
-            return RowStatistics(rows, none)
-        return RowStatistics(rows, none, xp.zeros_like(rows.target), none[0, ...])
+        nothing, best = none[0, ...], xp.zeros_like(rows.target) if argmax else None
+        return RowStatistics(
+            rows, none, best, nothing if argmax else None, nothing if squares else None
+        )
     with quiet(rows.logits):
         z = adjusted(_silenced(rows))
         is_target = _target_mask(rows, z)
@@ -45,9 +48,13 @@ def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> R
             weighted_below = xp.sum(xp.where(counts, -weight * above, nothing), axis=1)
         sums = Sums(target_logit, shift, total, weighted_below)
         table = table_of(rows, sums)
-        if not argmax:
-            return RowStatistics(rows, table)
-        return RowStatistics(rows, table, argmax_of(rows, z), top_prob_of(z, table))
+        best = argmax_of(rows, z) if argmax else None
+        top = top_prob_of(z, table) if argmax else None
+        square = None
+        if squares:
+            others = xp.where(is_target, nothing, _bounded_exp(above))
+            square = square_rest_of(others, total, table)
+        return RowStatistics(rows, table, best, top, square)
 
 
 def gradient(rows: Rows, statistics: RowStatistics, slopes: Slopes) -> Array:
@@ -117,6 +124,17 @@ def top_prob_of(z: Array, table: Array) -> Array:
     xp = namespace(table)
     greatest = xp.astype(xp.reshape(xp.max(z, axis=1), (-1,)), table.dtype, copy=False)
     return clip(xp.exp(greatest - table[0, ...]), max=1.0)
+
+
+def square_rest_of(others: Array, total: Array, table: Array) -> Array:
+    """Σ p_j² over j ≠ y, from what is proportional to those p_j, and its sum."""
+    xp = namespace(table)
+    squares, total = (
+        xp.astype(xp.reshape(x, (-1,)), table.dtype, copy=False)
+        for x in (xp.sum(others * others, axis=1), total)
+    )
+    unit = table[3, ...] / xp.where(total == 0, 1.0, total)
+    return squares * unit * unit
 
 
 class Factors(NamedTuple):

@@ -22,18 +22,20 @@ CACHED = 2**20  # logits in a block on the CPU, where one that fits in the cache
 LAUNCHED = 2**25  # elsewhere, where one that is worth a launch is
 
 
-def statistics(rows: Rows, *, weighted: bool = False, argmax: bool = False) -> RowStatistics:
+def statistics(
+    rows: Rows, *, weighted: bool = False, argmax: bool = False, squares: bool = False
+) -> RowStatistics:
     """L, log p_y, p_y, 1 − p_y and, if `weighted`, −Σ w log p of every row."""
     if not _writable(rows):
-        return _pure.statistics(rows, weighted=weighted, argmax=argmax)
+        return _pure.statistics(rows, weighted=weighted, argmax=argmax, squares=squares)
     xp = namespace(rows.logits)
     with _pure.quiet(rows.logits):
-        parts = [_block_statistics(block, weighted, argmax) for _, _, block in _blocks(rows)]
+        blocks = (block for _, _, block in _blocks(rows))
+        parts = [_block_statistics(block, weighted, argmax, squares) for block in blocks]
     table = xp.concat([part.table for part in parts], axis=1)
-    if not argmax:
-        return RowStatistics(rows, table)
-    best, top = (xp.concat([getattr(part, of) for part in parts]) for of in ("argmax", "top_prob"))
-    return RowStatistics(rows, table, best, top)
+    wanted = {"argmax": argmax, "top_prob": argmax, "square_rest": squares}
+    more = {of: xp.concat([getattr(part, of) for part in parts]) for of in wanted if wanted[of]}
+    return RowStatistics(rows, table, **more)
 
 
 def gradient(
@@ -115,7 +117,7 @@ def _blocks(rows: Rows) -> Iterator[tuple[Any, slice, Rows]]:
             yield where, part, rows._replace(logits=logits[where], target=rows.target[part])
 
 
-def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics:
+def _block_statistics(rows: Rows, weighted: bool, argmax: bool, squares: bool) -> RowStatistics:
     xp = namespace(rows.logits)
     z = _pure.adjusted(rows)
     best = _pure.argmax_of(rows, z) if argmax else None
@@ -135,9 +137,9 @@ def _block_statistics(rows: Rows, weighted: bool, argmax: bool) -> RowStatistics
     total = xp.sum(xp.exp(z, out=z), axis=1)
     sums = _pure.Sums(target_logit, shift, total, weighted_below)
     table = _pure.table_of(rows, sums)
-    if greatest is None:
-        return RowStatistics(rows, table)
-    return RowStatistics(rows, table, best, _pure.top_prob_of(greatest, table))
+    top = None if greatest is None else _pure.top_prob_of(greatest, table)
+    square = _pure.square_rest_of(z, total, table) if squares else None
+    return RowStatistics(rows, table, best, top, square)
 
 
 def _weighted_below(rows: Rows, z: Array) -> Array:

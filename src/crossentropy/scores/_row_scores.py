@@ -14,8 +14,6 @@ from ._rows import picked
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
-_LEAST = 1e-150  # a probability whose square is an ordinary number
-
 
 class RowScores(NamedTuple):
     """Numbers of N rows, float64 unless said.
@@ -63,29 +61,14 @@ def row_scores(values: Array, codes: Array, input: Input, n_threads: int) -> Row
 
 def _of_logits(values: Array, codes: Array, n_threads: int) -> RowScores:
     given = _layout(values, codes, n_threads)
-    own = rows.statistics(given, argmax=True)
+    own = rows.statistics(given, argmax=True, squares=True)
     rule = "logits must be numbers or minus infinity, not all of them that"
     reject_row(np.isnan(own.log_prob), values, rule)
-    predicted, confidence = own.argmax, own.top_prob
+    predicted, confidence, others = own.argmax, own.top_prob, own.square_rest
     assert predicted is not None
     assert confidence is not None
-    brier = own.prob_rest**2 + _squares_of_others(given, own)
-    reject_row(np.isnan(brier), values, "logits are too large to be squared as probabilities")
-    return RowScores(-own.log_prob + 0.0, brier, predicted, confidence)
-
-
-def _squares_of_others(given: rows.Rows, own: rows.RowStatistics) -> Array:
-    """Sum of p_j² over j ≠ y: twice the logits have the softmax q_j = p_j² / Σ p².
-
-    So no probabilities are written down, and it is Σ p² (1 - q_y), where nothing cancels.
-    """
-    square = rows.statistics(given._replace(temperature=0.5))
-    if (own.prob < _LEAST).any():
-        total: Array = np.exp(square.lse - 2 * own.lse)  # Σ p², in twice the time
-    else:
-        total = own.prob**2 / square.prob
-    others: Array = total * square.prob_rest
-    return others
+    assert others is not None
+    return RowScores(-own.log_prob + 0.0, own.prob_rest**2 + others, predicted, confidence)
 
 
 def _of_probabilities(values: Array, codes: Array, n_threads: int) -> RowScores:
