@@ -286,9 +286,9 @@ class Evaluation:
                 "of their columns"
             )
         codes = codes.astype(np.int64, copy=False)
-        bad = (codes < 0) | (codes >= self.num_classes)
-        if bad.any():
-            row = int(bad.argmax())
+        counts = codes.view(np.uint64)  # where what is negative is large
+        if len(codes) and counts.max() >= self.num_classes:
+            row = int((counts >= self.num_classes).argmax())
             raise RowError(
                 f"y_true must lie in [0, {self.num_classes - 1}]", row, str(int(codes[row]))
             )

@@ -124,8 +124,9 @@ class Sums:
             self.infinite_weight += by_class(
                 codes[infinite], None if weight is None else weight[infinite]
             )
-        self.rows += by_class(codes, None)
-        self.support += by_class(codes, weight)
+        count = by_class(codes, None)
+        self.rows += count
+        self.support += count if weight is None else by_class(codes, weight)
         self.predicted += by_class(scores.predicted, weight)
         self.hits += by_class(codes, _times(correct, weight))
         self.loss += by_class(codes, _times(loss, weight))
