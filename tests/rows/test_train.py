@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crossentropy import losses, rows
 from crossentropy.losses import Objective
-from crossentropy.rows import RuleKind, RuleTerm, Training, _native, _reference
+from crossentropy.rows import RuleKind, RuleTerm, Training, _memory, _native, _reference
 from tests.rows.test_statistics import DTYPES, INF, some_rows
 from tests.table import CLASSES, ROWS
 
@@ -92,7 +92,7 @@ class Run(NamedTuple):
             normalizer=math.nan if self.normalizer is None else self.normalizer,
             empty_is_zero=self.empty_is_zero,
         )
-        memory = _native.memory_of(problem.logits)
+        memory = _memory.memory_of(problem.logits)
         return _native.train(problem, training, memory, upstream=self.upstream, **options)
 
     def wanted(self, logits, target):
@@ -369,7 +369,7 @@ def test_a_target_out_of_range_is_named_and_nothing_is_written(level):
 def test_rules_that_the_kernels_do_not_know_are_refused(level, rule):
     problem = Run().rows(LOGITS, TARGET)
     with pytest.raises(ValueError, match=r"no such rule|no rule"):
-        _native.train(problem, Training(rule=rule), _native.memory_of(problem.logits))
+        _native.train(problem, Training(rule=rule), _memory.memory_of(problem.logits))
 
 
 def test_every_kind_of_rule_is_tested():

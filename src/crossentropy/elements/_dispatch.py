@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crossentropy import rows
 from crossentropy._arrays import Array
-from crossentropy.rows import _native as memories
+from crossentropy.rows import _memory as memories
 
 from . import _native, _reference
 from ._contract import Elements, Evaluation, Rule

@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 from crossentropy._arrays import Array, namespace
-from crossentropy.rows import _native as rows_native
-from crossentropy.rows._native import Memory, output
+from crossentropy.rows._memory import Memory, kernels
+from crossentropy.rows._native import output
 
 from ._contract import Elements, Evaluation, Rule
 from ._make import contiguous
@@ -33,7 +33,7 @@ def evaluate(
     curve = rule.curve
     assert curve is not None  # see is_native
     weight, pos_weight, chunk = laid_out(logits.shape, elements.weight, elements.pos_weight)
-    total, suspect = rows_native.kernels.elements(
+    total, suspect = kernels.elements(
         memory.type_code(logits),
         memory.address(logits),
         memory.address(elements.target),

@@ -12,7 +12,7 @@ import os
 
 from crossentropy._arrays import Array, device_of, namespace
 
-from . import _native, _reference
+from . import _memory, _native, _reference
 from ._contract import Moments, Rows, RowStatistics, Slopes
 
 VARIABLE = "CROSSENTROPY_ROWS"
@@ -21,7 +21,7 @@ _path = "reference"
 
 def available_paths() -> list[str]:
     """The paths that this machine can take, best first."""
-    levels = list(_native.kernels.levels()) if _native.kernels else []
+    levels = list(_memory.kernels.levels()) if _memory.kernels else []
     return [*levels, "reference"]
 
 
@@ -34,7 +34,7 @@ def native_error() -> str | None:
     """Why the native kernels are not in use, or None where they are."""
     if _path != "reference":
         return None
-    return _native.error or f"{VARIABLE}={os.environ.get(VARIABLE, '')} asks for the reference"
+    return _memory.error or f"{VARIABLE}={os.environ.get(VARIABLE, '')} asks for the reference"
 
 
 def use(name: str) -> None:
@@ -54,10 +54,10 @@ def use(name: str) -> None:
     paths = available_paths()
     wanted = paths[0] if name == "native" else name
     if wanted not in paths or (name == "native" and wanted == "reference"):
-        why = f": {_native.error}" if _native.error else ""
+        why = f": {_memory.error}" if _memory.error else ""
         raise ValueError(f"no path {name!r} here; there are {', '.join(paths)}{why}")
     if wanted != "reference":
-        _native.kernels.select_level(wanted)
+        _memory.kernels.select_level(wanted)
     _path = wanted
 
 
@@ -148,14 +148,14 @@ def moments(logits: Array, beta: float, *, n_threads: int = 1) -> Moments:
         raise ValueError(f"logits must have shape (N, C), got {tuple(logits.shape)}")
     if not 0 <= beta < math.inf:
         raise ValueError(f"beta must be a nonnegative number, got {beta}")
-    memory = _native.memory_of(logits) if _path != "reference" else None
+    memory = _memory.memory_of(logits) if _path != "reference" else None
     if memory is not None and memory.is_contiguous(logits):
         return _native.moments(logits, beta, memory, n_threads)
     return _reference.moments(logits, beta)
 
 
-def _memory_of(rows: Rows) -> _native.Memory | None:
-    return _native.memory_of(rows.logits) if _path != "reference" else None
+def _memory_of(rows: Rows) -> _memory.Memory | None:
+    return _memory.memory_of(rows.logits) if _path != "reference" else None
 
 
 def _check_length(slope: Array | float | None, rows: Rows) -> None:

@@ -17,7 +17,7 @@ from crossentropy.elements import Elements
 from crossentropy.elements._native import laid_out
 from crossentropy.elements._reference import check_targets
 from crossentropy.losses import BinaryLoss
-from crossentropy.rows import _native
+from crossentropy.rows import _memory
 
 from . import _composite, _fused, _numpy
 from ._binary_routes import Call, pull_back
@@ -66,12 +66,12 @@ class Plain(NamedTuple):
         assert curve is not None
         gradient, fresh = None, False
         if wants_gradient:
-            gradient, fresh = _native.torch_memory().output(logits)
+            gradient, fresh = _memory.torch_memory().output(logits)
         weight, pos_weight, chunk = laid_out(logits.shape, self.weight, self.pos_weight)
         count = logits.numel()
         share = 1.0 if self.reduction == "sum" else 1 / count if count else math.inf
-        total, suspect = _native.kernels.elements(
-            _native.torch_memory().type_code(logits),
+        total, suspect = _memory.kernels.elements(
+            _memory.torch_memory().type_code(logits),
             logits.data_ptr(),
             target.data_ptr(),
             0 if weight.array is None else weight.array.data_ptr(),

@@ -18,7 +18,7 @@ from torch import Tensor
 from crossentropy import rows
 from crossentropy.losses import CrossEntropy
 from crossentropy.losses._registry import is_portable
-from crossentropy.rows import Rows, Training, _native
+from crossentropy.rows import Rows, Training, _memory, _native
 
 from . import _composite, _numpy
 from ._options import Options
@@ -150,7 +150,7 @@ class Call(NamedTuple):
                 torch.get_num_threads(),
             ),
             self.training,
-            _native.torch_memory(),
+            _memory.torch_memory(),
             wants_gradient=wants_gradient,
             upstream=float(upstream),
             out=out,

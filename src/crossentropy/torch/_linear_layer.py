@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from crossentropy.rows import _native
+from crossentropy.rows import _memory
 from crossentropy.rows._linear_blocks import Blocks, Shape, blocks_of
 
 from ._linear_options import LinearOptions
@@ -115,7 +115,7 @@ class Workshop:
     def __init__(self, layer: Layer, blocks: Blocks) -> None:
         self.layer = layer
         count = blocks.samples * blocks.classes * layer.shape.positions
-        self._logits = _memory((count,), layer.dtype, layer.input)
+        self._logits = _room((count,), layer.dtype, layer.input)
         self._input = _InType(layer.input, layer.dtype)
         self._weight = _InType(layer.weight, layer.dtype)
 
@@ -183,7 +183,7 @@ class _InType:
             return given
         if part != self._part:
             if self._memory is None:  # the first part is the largest
-                self._memory = _memory(tuple(given.shape), self._dtype, given)
+                self._memory = _room(tuple(given.shape), self._dtype, given)
             self._part, self._copy = part, self._memory[: given.shape[0]].copy_(given)
         return self._copy
 
@@ -245,7 +245,7 @@ class _Sum:
     """A gradient, and the sum that a part of it is, which is in its place or apart."""
 
     def __init__(self, operand: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        self._out = _memory(shape, operand.dtype, operand)
+        self._out = _room(shape, operand.dtype, operand)
         self._dtype = dtype if operand.dtype is not dtype else None
         self._part: slice | None = None
         self._memory: Tensor | None = None
@@ -261,7 +261,7 @@ class _Sum:
             self._round()
             into = self._out[part]
             if self._memory is None:  # the first part is the largest
-                self._memory = _memory(tuple(into.shape), self._dtype, into)
+                self._memory = _room(tuple(into.shape), self._dtype, into)
             self._part, self._sum = part, self._memory[: into.shape[0]].zero_()
         return self._sum
 
@@ -301,10 +301,10 @@ def _kept(gradient: Tensor, threshold: float) -> list[slice]:
     return runs
 
 
-def _memory(shape: tuple[int, ...], dtype: torch.dtype, like: Tensor) -> Tensor:
+def _room(shape: tuple[int, ...], dtype: torch.dtype, like: Tensor) -> Tensor:
     """Uninitialised: on the CPU what an earlier call left, where there is such."""
-    if _native.memory_of(like) is None or _native.kernels is None:
+    if _memory.memory_of(like) is None or _memory.kernels is None:
         return torch.empty(shape, dtype=dtype, device=like.device)
     wanted = torch.empty(shape, dtype=dtype, device="meta")
-    memory: Tensor = _native.torch_memory().output(wanted)[0]
+    memory: Tensor = _memory.torch_memory().output(wanted)[0]
     return memory

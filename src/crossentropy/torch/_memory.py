@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossentropy.rows import _native
+from crossentropy.rows import _memory
 
 
 def empty_cache() -> None:
@@ -20,5 +20,5 @@ def empty_cache() -> None:
     >>> from crossentropy.torch import empty_cache
     >>> empty_cache()
     """
-    if _native.kernels is not None:
-        _native.kernels.empty_cache()
+    if _memory.kernels is not None:
+        _memory.kernels.empty_cache()

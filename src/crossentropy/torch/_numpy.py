@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossentropy import rows
 from crossentropy.losses._registry import is_portable
-from crossentropy.rows import RowStatistics, _native
+from crossentropy.rows import RowStatistics, _memory
 
 from ._problem import Evaluation, Problem
 
@@ -23,7 +23,7 @@ def takes(problem: Problem, logits: Tensor) -> bool:
     """Whether kernels run, the rule is array code and all its numbers are at hand."""
     return (
         rows.path() != "reference"
-        and _native.memory_of(logits) is not None
+        and _memory.memory_of(logits) is not None
         and is_portable(problem.objective.loss)
         and all(is_plain(value) and value.dtype in TYPES for value in problem.tensors())
     )
@@ -31,7 +31,7 @@ def takes(problem: Problem, logits: Tensor) -> bool:
 
 def is_plain(tensor: Tensor) -> bool:
     """Whether its numbers lie where it points, one after the other."""
-    return _native.torch_memory().has_memory(tensor) and tensor.is_contiguous()
+    return _memory.torch_memory().has_memory(tensor) and tensor.is_contiguous()
 
 
 def in_double(tensor: Tensor) -> Tensor:

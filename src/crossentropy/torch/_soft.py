@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from crossentropy import rows
-from crossentropy.rows import Rows, SoftTarget, _native, _pure
+from crossentropy.rows import Rows, SoftTarget, _memory, _native, _pure
 
 from . import _composite, _fused
 from ._layout import as_autocast
@@ -88,7 +88,7 @@ class SoftCall(NamedTuple):
             self._rows(logits, torch.get_num_threads()),
             target,
             self.soft,
-            _native.torch_memory(),
+            _memory.torch_memory(),
             wants_gradient=wants_gradient,
             factor=factor,
             row_factor=None if row_factor is None else row_factor.contiguous(),
@@ -154,7 +154,7 @@ def have_kernels(logits: Tensor, target: Tensor) -> bool:
         and not _composite.transformed()
         and rows.path() != "reference"
         and not (target.requires_grad and torch.is_grad_enabled())
-        and all(_native.memory_of(tensor) is not None for tensor in (logits, target))
+        and all(_memory.memory_of(tensor) is not None for tensor in (logits, target))
     )
 
 
@@ -239,7 +239,7 @@ def mass_of(given: SoftRows, soft: SoftTarget) -> Tensor:
     """Σ_i Σ_c ω_c t_ic over the rows that count, times their own weights."""
     target, own = given.target, given.sample_weight
     if target.numel() and have_kernels(target, target):
-        memory, threads = _native.torch_memory(), torch.get_num_threads()
+        memory, threads = _memory.torch_memory(), torch.get_num_threads()
         masses = _native.soft_mass(target.contiguous(), soft, memory, threads)
         return _sum(masses if own is None else masses * own)
     return _sum_over(given, _weighted(target.double(), soft.class_weight).sum(1))
