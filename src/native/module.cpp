@@ -184,10 +184,8 @@ std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, u
   const ElementLosses out = {pointer<void>(loss), result.data, scale, result.stream};
   const int64_t chunks = (count + chunk - 1) / chunk;
   std::vector<ElementSum> sums(static_cast<size_t>(chunks));
-  // whoever is free takes the next chunk: a thread may start late
-  std::atomic<int64_t> next{0};
-  over_rows(chunks, chunk, threads, [&](int64_t, int64_t) {
-    for (int64_t k; (k = next.fetch_add(1)) < chunks;) {
+  over_rows(chunks, chunk, threads, [&](int64_t first, int64_t last) {
+    for (int64_t k = first; k < last; ++k) {
       const int64_t begin = k * chunk, end = begin + chunk < count ? begin + chunk : count;
       sums[static_cast<size_t>(k)] = kernels->elements[type](given, rule, out, begin, end);
     }

@@ -1,29 +1,72 @@
-// Rows shared out over threads: contiguous ranges, one per thread, and no state between calls.
+// Rows shared out over threads, and no state between calls.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #ifdef __GLIBC__
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 #endif
 
 // Starting a thread costs 20-80 us where it was measured; a thread gets at least as much to do.
 constexpr int64_t kGrain = int64_t{1} << 18;  // elements
 constexpr int64_t kRowCost = 24;              // elements that a row costs beside its own
 
+// Contiguous shares of [0, count), several for each thread: whoever is free takes the next one,
+// since a thread may start late, or lose its CPU to others.
+template <typename Body>
+class Shares {
+ public:
+  Shares(const Body& body, int64_t count, int64_t threads)
+      : body_(body), count_(count), shares_(count < 4 * threads ? count : 4 * threads) {}
+
+  void take() {
+    for (int64_t k; (k = next_.fetch_add(1)) < shares_;) body_(start_of(k), start_of(k + 1));
+  }
+  static void take_from(void* shares) { static_cast<Shares*>(shares)->take(); }
+
+ private:
+  int64_t start_of(int64_t k) const { return count_ * k / shares_; }
+
+  const Body& body_;
+  int64_t count_, shares_;
+  std::atomic<int64_t> next_{0};
+};
+
 #ifdef __GLIBC__
+// The team that the process's OpenMP runtime keeps, which in a process with torch is torch's. For
+// some milliseconds after each of torch's operations its threads wait for the next without giving
+// up their CPUs: they begin at once, and threads of our own would have to share CPUs with them.
+class Team {
+ public:
+  // False where there is none; else all its threads have run it. As many as its owner uses: for
+  // another number the runtime would end threads and start them again.
+  static bool run(void (*task)(void*), void* data) {
+    if (getpid() != home_) return false;  // a forked child has the team's state without its threads
+    const auto parallel = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+    if (parallel == nullptr) return false;
+    parallel(task, data, 0, 0);
+    return true;
+  }
+
+ private:
+  using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+  static const pid_t home_;
+};
+inline const pid_t Team::home_ = getpid();
+
 // A thread that starts on another CPU than its maker's. Left to itself, a scheduler may queue it
 // behind its maker, who has work to do: then it starts when that is done.
-template <typename Body>
 class Worker {
  public:
-  Worker(const Body& body, int64_t begin, int64_t end) : task_{&body, begin, end} {}
-
-  bool start() {
+  bool start(void (*task)(void*), void* data) {
+    task_ = {task, data};
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0) return false;
     cpu_set_t cpus;
@@ -40,26 +83,26 @@ class Worker {
 
  private:
   struct Task {
-    const Body* body;
-    int64_t begin, end;
+    void (*run)(void*);
+    void* data;
   };
   static void* run(void* task) {
-    const Task& t = *static_cast<Task*>(task);
-    (*t.body)(t.begin, t.end);
+    static_cast<Task*>(task)->run(static_cast<Task*>(task)->data);
     return nullptr;
   }
-  Task task_;
+  Task task_{};
   pthread_t thread_{};
 };
 #else
-template <typename Body>
+struct Team {
+  static bool run(void (*)(void*), void*) { return false; }
+};
+
 class Worker {
  public:
-  Worker(const Body& body, int64_t begin, int64_t end) : body_(body), begin_(begin), end_(end) {}
-
-  bool start() {
+  bool start(void (*task)(void*), void* data) {
     try {
-      thread_ = std::thread(body_, begin_, end_);
+      thread_ = std::thread(task, data);
     } catch (const std::system_error&) {
       return false;
     }
@@ -68,8 +111,6 @@ class Worker {
   void join() { thread_.join(); }
 
  private:
-  const Body& body_;
-  int64_t begin_, end_;
   std::thread thread_;
 };
 #endif
@@ -85,18 +126,14 @@ template <typename Body>
 void share_out(int64_t count, int64_t threads, const Body& body) {
   if (threads > count) threads = count;
   if (threads <= 1) return body(int64_t{0}, count);
-  const auto start_of = [&](int64_t k) { return count * k / threads; };
-  std::vector<Worker<Body>> workers;
-  workers.reserve(static_cast<size_t>(threads - 1));  // a task stays where it is
-  for (int64_t k = 1; k < threads; ++k) {
-    workers.emplace_back(body, start_of(k), start_of(k + 1));
-    if (workers.back().start()) continue;
-    workers.pop_back();
-    body(start_of(k), count);  // no thread to be had: the caller does that work too
-    break;
-  }
-  body(int64_t{0}, start_of(1));
-  for (auto& worker : workers) worker.join();
+  Shares<Body> shares(body, count, threads);
+  if (Team::run(Shares<Body>::take_from, &shares)) return;
+  std::vector<Worker> workers(static_cast<size_t>(threads - 1));
+  size_t started = 0;
+  while (started < workers.size() && workers[started].start(Shares<Body>::take_from, &shares))
+    ++started;
+  shares.take();
+  for (size_t k = 0; k < started; ++k) workers[k].join();
 }
 
 template <typename Body>

@@ -348,3 +348,35 @@ assert all(there) and torch.equal(mine, want)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("before", ["torch", "no"])
+def test_a_forked_process_has_threads_of_its_own(before):
+    """Where torch's had run before, the child has their state without them, and must not wait."""
+    code = """
+import faulthandler, os, sys
+if sys.argv[1] == "torch":
+    import torch
+import numpy as np
+from crossentropy import losses
+
+rng = np.random.default_rng(0)
+logits, target = rng.normal(size=(4000, 300)).astype(np.float32), rng.integers(0, 300, 4000)
+
+def gradient(threads):
+    return losses.CrossEntropy().gradient(target, logits, n_threads=threads)
+
+want = gradient(1)
+assert np.array_equal(gradient(4), want)
+if sys.argv[1] == "torch":
+    torch.zeros(2000, 2000).exp_()
+child = os.fork()
+if not child:
+    faulthandler.dump_traceback_later(60, exit=True)
+    os._exit(0 if np.array_equal(gradient(4), want) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert np.array_equal(gradient(4), want)
+"""
+    command = [sys.executable, "-c", code, before]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
