@@ -45,18 +45,20 @@ class Shares {
 // up their CPUs: they begin at once, and threads of our own would have to share CPUs with them.
 class Team {
  public:
-  // False where there is none; else all its threads have run it. As many as its owner uses: for
-  // another number the runtime would end threads and start them again.
-  static bool run(void (*task)(void*), void* data) {
+  // False where there is none of so many threads; else all of them have run it. The whole team
+  // does, since for another number the runtime would end threads and start them again.
+  static bool run(int64_t threads, void (*task)(void*), void* data) {
     if (getpid() != home_) return false;  // a forked child has the team's state without its threads
     const auto parallel = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-    if (parallel == nullptr) return false;
+    const auto size = reinterpret_cast<Size>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+    if (parallel == nullptr || size == nullptr || size() < threads) return false;
     parallel(task, data, 0, 0);
     return true;
   }
 
  private:
   using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+  using Size = int (*)();
   static const pid_t home_;
 };
 inline const pid_t Team::home_ = getpid();
@@ -95,7 +97,7 @@ class Worker {
 };
 #else
 struct Team {
-  static bool run(void (*)(void*), void*) { return false; }
+  static bool run(int64_t, void (*)(void*), void*) { return false; }
 };
 
 class Worker {
@@ -127,7 +129,7 @@ void share_out(int64_t count, int64_t threads, const Body& body) {
   if (threads > count) threads = count;
   if (threads <= 1) return body(int64_t{0}, count);
   Shares<Body> shares(body, count, threads);
-  if (Team::run(Shares<Body>::take_from, &shares)) return;
+  if (Team::run(threads, Shares<Body>::take_from, &shares)) return;
   std::vector<Worker> workers(static_cast<size_t>(threads - 1));
   size_t started = 0;
   while (started < workers.size() && workers[started].start(Shares<Body>::take_from, &shares))

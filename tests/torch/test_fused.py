@@ -4,6 +4,7 @@ import copy
 import io
 import itertools
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -379,4 +380,44 @@ assert np.array_equal(gradient(4), want)
 """
     command = [sys.executable, "-c", code, before]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="counts threads by Linux")
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_threads_beyond_torchs(wanted):
+    """A loss of NumPy arrays may have more threads than torch allows itself."""
+    code = (
+        f"WANTED = {wanted}"
+        + """
+import threading, torch
+import numpy as np
+from crossentropy import losses
+
+torch.set_num_threads(1)
+rng = np.random.default_rng(0)
+logits, target = np.zeros((20000, 3000), np.float32), rng.integers(0, 3000, 20000)
+loss = losses.CrossEntropy()
+want = loss.loss(target, logits)
+
+def threads():
+    with open("/proc/self/status") as status:
+        return int(status.read().split("Threads:")[1].split()[0])
+
+def watch():
+    global most
+    while not done.is_set():
+        most = max(most, threads())
+
+done, before, most = threading.Event(), threads(), 0
+watcher = threading.Thread(target=watch)
+watcher.start()
+for _ in range(5):
+    assert np.array_equal(loss.loss(target, logits, n_threads=WANTED), want)
+done.set()
+watcher.join()
+assert most == before + WANTED, (most, before)  # the watcher, and all but this one
+"""
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
