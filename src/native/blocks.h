@@ -63,6 +63,17 @@ struct Batch {
   }
 };
 
+// log and inverse of own + rest, where `own` is 1 in the lanes of `first` and the sum is no less
+// than 1: what 1 + rest rounds away is put back, to the last digits of a tiny loss.
+template <typename T, typename Mask>
+CROSSENTROPY_INLINE LogAndInverse<T> log_and_inverse_of_sum(Vector<T> own, Vector<T> rest,
+                                                            Mask first) {
+  const Vector<T> total = own + rest, zero{};
+  const auto [log, inverse] = log_and_inverse<T>(total);
+  const Vector<T> lost = first ? (rest - (total - static_cast<T>(1))) * inverse : zero;
+  return {log + lost, inverse};
+}
+
 // With t = max - z_y and e = exp(-|t|), the softmax's denominator relative to its greatest term is
 // 1 + sum e where the target is greatest, else sum + e: one logarithm, which cancels nowhere.
 inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_t begin,
@@ -76,11 +87,7 @@ inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_
     const auto first = t <= 0.0;
     const Vector<double> e = exp_above<double>(first ? t : -t, least);
     const Vector<double> rest = first ? sum * e : sum, own = first ? one : e;
-    const Vector<double> total = own + rest;
-    const auto [log_of_total, inverse] = log_and_inverse<double>(total);
-    // what 1 + rest rounds away is put back, to the last digits of a tiny loss
-    const Vector<double> lost = first ? (rest - (total - 1.0)) * inverse : zero;
-    const Vector<double> log_total = log_of_total + lost;
+    const auto [log_total, inverse] = log_and_inverse_of_sum<double>(own, rest, first);
     const Vector<double> lse = (first ? z_y : max) + log_total;
     const Vector<double> log_prob = first ? -log_total : -log_total - t;
     const int64_t part = size - k, i = begin + k;

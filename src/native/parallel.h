@@ -59,9 +59,8 @@ class Team {
  private:
   using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
   using Size = int (*)();
-  static const pid_t home_;
+  inline static const pid_t home_ = getpid();
 };
-inline const pid_t Team::home_ = getpid();
 
 // A thread that starts on another CPU than its maker's. Left to itself, a scheduler may queue it
 // behind its maker, who has work to do: then it starts when that is done.

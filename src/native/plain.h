@@ -53,20 +53,11 @@ struct PlainTile {
   }
 
  private:
-  // The sums of the pairs that lie a half of the lanes apart.
-  static Vector<double> in_doubles(Vector<double> v) { return v; }
-  static Vector<double> in_doubles(Vector<float> v) {
-    using Floats = Part<float, Lanes<float>::count>;
-    return __builtin_convertvector(Floats::low(v), Vector<double>) +
-           __builtin_convertvector(Floats::high(v), Vector<double>);
-  }
-
   // As many rows as there are lanes: their losses; the tile's logits become the gradient. With e
   // relative to the greatest logit and t that less the target's, total = sum e is no less than 1:
   // one logarithm, which cancels nowhere.
   Vector<T> step(int64_t i, Classes target, Vector<T> slope) {
-    const Vector<T> zero{}, one = broadcast(static_cast<T>(1));
-    const Vector<T> lowest = broadcast(static_cast<T>(-kInfinity));
+    const Vector<T> zero{}, lowest = broadcast(static_cast<T>(-kInfinity));
     Vector<T> max = lowest, z_y = lowest;
     Classes c_of{};
     const T* from = &tile[0][i];
@@ -77,15 +68,11 @@ struct PlainTile {
     }
     const Vector<T> t = max - z_y;  // NaN where all are masked
     const Vector<T> rest = sum_exp_of_others(i, target, max);
-    const auto first = t <= static_cast<T>(0);
-    const Vector<T> own = exp_above<T>(-t, broadcast(Exp<T>::lowest)), total = own + rest;
-    const auto [log_of_total, inverse] = log_and_inverse<T>(total);
-    // what 1 + rest rounds away is put back, to the last digits of a tiny loss
-    const Vector<T> lost = first ? (rest - (total - one)) * inverse : zero;
-    const Vector<T> loss = (first ? lost : t) + log_of_total;
+    const Vector<T> own = exp_above<T>(-t, broadcast(Exp<T>::lowest));
+    const auto [log_total, inverse] = log_and_inverse_of_sum<T>(own, rest, t <= static_cast<T>(0));
     if (gradient.data != nullptr)
       scale(i, target, slope * inverse, -slope * (rest * inverse));  // 1 - p does not cancel
-    return target < 0 ? zero : loss;
+    return target < 0 ? zero : t + log_total;
   }
 
   // sum_{j != y} e^(z_j - max), whose terms take the logits' places.

@@ -319,7 +319,7 @@ CROSSENTROPY_INLINE Binary<float> binary(Vector<float> x) {
 // log(2^n m) = n ln2 + 2 artanh s with s = (m - 1) / (m + 1), whose series has the coefficients
 // 1 / (2k + 1); the first left out is below 1e-18. Two chains do not wait for each other.
 CROSSENTROPY_INLINE Vector<double> log_by(Vector<double> n, Vector<double> s) {
-  constexpr double ln2_high = 0.693147180369123816490, ln2_low = 1.90821492927058770002e-10;
+  using E = Exp<double>;
   const Vector<double> square = s * s, fourth = square * square;
   Vector<double> even = broadcast(1.0 / 23), odd = broadcast(1.0 / 21);
   for (int k = 19; k > 3; k -= 4) {
@@ -327,15 +327,15 @@ CROSSENTROPY_INLINE Vector<double> log_by(Vector<double> n, Vector<double> s) {
     odd = odd * fourth + 1.0 / (k - 2);
   }
   const Vector<double> p = (even * fourth + 1.0 / 3) + odd * square;
-  return n * ln2_high + (2.0 * s + (2.0 * s * square * p + n * ln2_low));
+  return n * E::ln2_high + (2.0 * s + (2.0 * s * square * p + n * E::ln2_low));
 }
 
 // The same in floats, where four terms of the series do.
 CROSSENTROPY_INLINE Vector<float> log_by(Vector<float> n, Vector<float> s) {
-  constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+  using E = Exp<float>;
   const Vector<float> square = s * s;
   const Vector<float> p = ((square * (1.0f / 9) + 1.0f / 7) * square + 0.2f) * square + 1.0f / 3;
-  return n * ln2_high + (2.0f * s + (2.0f * s * square * p + n * ln2_low));
+  return n * E::ln2_high + (2.0f * s + (2.0f * s * square * p + n * E::ln2_low));
 }
 
 // log(x) for normal x >= 0; log 0 is -inf, NaN stays.
@@ -376,11 +376,15 @@ inline T reduce_max(Vector<T> v) {
 // Lanes are added in a fixed tree, in double: the same sum whatever the caller's thread count.
 inline double reduce_add(Vector<double> v) { return Part<double, Lanes<double>::count>::add(v); }
 
-inline double reduce_add(Vector<float> v) {
+// In doubles, the halves of the lanes added.
+inline Vector<double> in_doubles(Vector<double> v) { return v; }
+inline Vector<double> in_doubles(Vector<float> v) {
   using Floats = Part<float, Lanes<float>::count>;
   const auto low = __builtin_convertvector(Floats::low(v), Vector<double>);
   const auto high = __builtin_convertvector(Floats::high(v), Vector<double>);
-  return reduce_add(low + high);
+  return low + high;
 }
+
+inline double reduce_add(Vector<float> v) { return reduce_add(in_doubles(v)); }
 
 }  // namespace
