@@ -57,7 +57,7 @@ study: $(INSTALLED) ## how often compare crowns a false winner (ten minutes)
 fuzz: $(INSTALLED) ## search for wrong answers and crashes, FUZZ_SECONDS long (ten minutes)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-sanitize: $(INSTALLED) ## the kernel tests under AddressSanitizer and UBSan (two minutes)
+sanitize: $(INSTALLED) ## the kernel tests under AddressSanitizer and UBSan (five minutes)
 	.ci/sanitize
 
 aarch64: ## the kernels' own test on 64-bit ARM, under emulation

@@ -18,7 +18,7 @@ class Target(NamedTuple):
         return value >= self.bound if self.relation == "≥" else value <= self.bound
 
     def __str__(self) -> str:
-        return f"{self.relation} {self.bound:g}"
+        return f"{self.relation} {self.bound:.3g}"
 
 
 def at_least(bound: float) -> Target:

@@ -136,15 +136,12 @@ def _bin_of(confidence: Array, bins: int) -> Array:
 def _summed(
     bin_of: Array, confidence: Array, correct: Array, weight: Array | None, bins: int
 ) -> Bins:
-    def total(values: Array) -> Array:
+    def total(values: Array | None) -> Array:
         return np.bincount(bin_of, values, minlength=bins).astype(np.float64)
 
-    if weight is None and correct.dtype != np.bool_:
-        weight = np.ones(len(correct))
-    if weight is None:  # one count for two
-        joint = np.bincount(2 * bin_of + correct, minlength=2 * bins).astype(np.float64)
-        count = joint[::2] + joint[1::2]
-        return Bins(count, count, total(confidence), joint[1::2])
+    if weight is None:
+        count = total(None)
+        return Bins(count, count, total(confidence), total(correct))
     return Bins(
         total(weight), total(weight * weight), total(weight * confidence), total(weight * correct)
     )

@@ -124,33 +124,20 @@ class Sums:
             self.infinite_weight += by_class(
                 codes[infinite], None if weight is None else weight[infinite]
             )
-        self.rows += by_class(codes, None)
-        self._confuse(codes, scores.predicted, correct, weight)
+        count = by_class(codes, None)
+        self.rows += count
+        self.support += count if weight is None else by_class(codes, weight)
+        self.predicted += by_class(scores.predicted, weight)
+        self.hits += by_class(codes, _times(correct, weight))
         self.loss += by_class(codes, _times(loss, weight))
         self.brier += by_class(codes, _times(scores.brier, weight))
         self.spread += _spread(loss, scores.brier, correct, weight)
         self.grid += equal_width(scores.confidence, correct, weight, CELLS)
+        if self.confusion is not None:
+            flat = self.confusion.reshape(-1)
+            np.add.at(flat, codes * classes + scores.predicted, 1.0 if weight is None else weight)
         if self.classwise is not None and proba is not None:
             self.classwise += classwise(proba, codes, weight, CLASSWISE_BINS)
-
-    def _confuse(
-        self, codes: Array, predicted: Array, correct: Array, weight: Array | None
-    ) -> None:
-        """Add to what counts classes and predictions."""
-        classes = len(self.rows)
-        if self.confusion is not None:
-            cells = codes * classes + predicted
-            if classes * classes <= len(codes):  # then one count holds the others
-                joint = np.bincount(cells, weight, classes * classes).reshape(classes, classes)
-                self.confusion += joint
-                self.support += joint.sum(axis=1)
-                self.predicted += joint.sum(axis=0)
-                self.hits += joint.diagonal()
-                return
-            np.add.at(self.confusion.reshape(-1), cells, 1.0 if weight is None else weight)
-        self.support += np.bincount(codes, weight, classes)
-        self.predicted += np.bincount(predicted, weight, classes)
-        self.hits += np.bincount(codes, _times(correct, weight), classes)
 
     def bins(self) -> Bins:
         """The grid, as the calibration errors take it."""
