@@ -24,7 +24,7 @@ LAYERS = (
     ("elements",),
     ("rows", "measures"),
     ("_progress",),
-    ("_errors", "_optional", "_arrays", "_files"),
+    ("_cpus", "_errors", "_optional", "_arrays", "_files"),
 )
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in ROOT.glob("**/*.py"))

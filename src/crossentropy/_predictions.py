@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -29,6 +29,34 @@ class Predictions(NamedTuple):
     values: Array
     weight: Array | None
     labels: Array
+
+
+class Columns:
+    """Predictions as a table has them, each class an array of its own, read without a copy.
+
+    Parameters
+    ----------
+    columns
+        (N,) each, contiguous and of one type, float32 or float64.
+    """
+
+    def __init__(self, columns: Sequence[Array]) -> None:
+        self.columns = columns
+        self.shape = (len(columns[0]), len(columns))
+        self.ndim = 2
+        self.dtype = columns[0].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Columns:
+        return Columns([column[rows] for column in self.columns])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        planes = np.empty(self.shape, self.dtype if dtype is None else dtype, order="F")
+        for plane, column in zip(planes.T, self.columns, strict=True):
+            plane[...] = column
+        return planes
 
 
 def check_predictions(

@@ -12,45 +12,35 @@ namespace {
 // Up to this many adjacent classes lanes across rows win.
 constexpr int64_t kFewClasses = 128;
 
+// A class, in every lane of the integers that a target is among.
+template <typename T>
+inline typename Lanes<T>::Bits first_class(int64_t c) {
+  return typename Lanes<T>::Bits{} + static_cast<typename BitsOf<T>::type>(c);
+}
+
 // ---- statistics ---------------------------------------------------------------------------------
 
-// The running sums of a tile's rows.
+// The sums of a tile's rows, and what is known of the rows so far.
 template <typename T>
 struct TileSums {
-  alignas(64) T max[kBatch], own[kBatch], reference[kBatch], best[kBatch];
-  alignas(64) T sum[kBatch], squares[kBatch], weighted[kBatch];
+  alignas(64) double max[kBatch], sum[kBatch], squares[kBatch], weighted[kBatch];
+  alignas(64) T own[kBatch], reference[kBatch], best[kBatch];
   alignas(64) typename BitsOf<T>::type first[kBatch];  // the first class that has `best`
 };
 
+// A later tile's sums, relative to whichever maximum is greater.
 template <typename T>
-inline void begin_batch(const Rows& rows, const TileSums<T>& sums, int64_t i, Batch& batch) {
-  for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
-    batch.max[k] = static_cast<double>(sums.max[k]);
-    batch.sum[k] = static_cast<double>(sums.sum[k]);
-    batch.squares[k] = static_cast<double>(sums.squares[k]);
-  }
-  if (rows.weight == nullptr) return;
-  for (int64_t k = i; k < i + Lanes<T>::count; ++k)
-    batch.weighted[k] = static_cast<double>(sums.weighted[k]);
-}
-
-template <typename T>
-inline void add_to_batch(const Rows& rows, const TileSums<T>& sums, int64_t i, Batch& batch) {
-  for (int64_t k = i; k < i + Lanes<T>::count; ++k) {
-    const double max = static_cast<double>(sums.max[k]), sum = static_cast<double>(sums.sum[k]);
-    const double squares = static_cast<double>(sums.squares[k]);
-    if (max > batch.max[k]) {
-      const double down = ::exp(batch.max[k] - max);
-      batch.sum[k] = batch.sum[k] * down + sum;
-      batch.squares[k] = batch.squares[k] * down * down + squares;
-      batch.max[k] = max;
-    } else {
-      const double down = max == -kInfinity ? 1.0 : ::exp(max - batch.max[k]);
-      batch.sum[k] += sum * down;
-      batch.squares[k] += squares * down * down;
-    }
-    if (rows.weight) batch.weighted[k] += static_cast<double>(sums.weighted[k]);
-  }
+inline void add_to_batch(const TileSums<T>& sums, int64_t k, Batch& batch) {
+  const Vector<double> least = broadcast(Exp<double>::lowest), zero{}, one = zero + 1.0;
+  const Vector<double> old = load(batch.max + k), max = load(sums.max + k);
+  const auto above = max > old;
+  const Vector<double> distance = above ? old - max : max - old;
+  const Vector<double> down = exp_above<double>(max == -kInfinity ? zero : distance, least);
+  const Vector<double> of_old = above ? down : one, of_new = above ? one : down;
+  store(batch.max + k, above ? max : old);
+  store(batch.sum + k, load(batch.sum + k) * of_old + load(sums.sum + k) * of_new);
+  store(batch.squares + k, load(batch.squares + k) * of_old * of_old +
+                               load(sums.squares + k) * of_new * of_new);
 }
 
 // sum_j w_j (z_j - reference) of a tile, the first one's max being the reference.
@@ -68,65 +58,72 @@ inline void weigh_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin, 
     const Vector<T> below = (load(&buffer[c][i]) - reference) * weight[c];
     weighted += target == static_cast<Bits>(begin + c) ? zero : below;
   }
-  store(sums.weighted + i, weighted);
+  store_doubles(sums.weighted + i, weighted);
 }
 
-// Each row's own logit goes to the sums and is masked in the tile, so that it is in none of them.
-template <typename T>
-inline void take_targets(const TileTarget<T>& target, int64_t size, int64_t begin, int64_t classes,
-                         Tile<T>& buffer, TileSums<T>& sums) {
-  for (int64_t k = 0; k < size; ++k) {
-    const auto c = static_cast<uint64_t>(target.of[k] - begin);
-    if (c >= static_cast<uint64_t>(classes)) continue;
-    sums.own[k] = buffer[c][k];
-    buffer[c][k] = static_cast<T>(-kInfinity);
-  }
-}
-
-// With `kept` the tile's logits become exp(z - max of the tile), for the gradient.
+// With `kept` the tile's logits become exp(z - max of the tile), for the gradient. Each row's own
+// goes to the sums, and is in none of them.
 template <bool kept, typename T>
 inline void reduce_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, int64_t classes,
                          int64_t i, typename Lanes<T>::Bits target, Batch& batch,
                          TileSums<T>& sums) {
   const Vector<T> lowest = broadcast(static_cast<T>(-kInfinity)), zero{};
-  Vector<T> max = lowest;
-  for (int64_t c = 0; c < classes; ++c) max = larger<T>(max, load(&buffer[c][i]));
+  Vector<T> max = lowest, own = begin == 0 ? lowest : load(sums.own + i);
+  T* at = &buffer[0][i];
+  auto c_of = first_class<T>(begin);
+  for (int64_t left = classes; left > 0; --left, c_of += 1, at += kBatch) {
+    const auto is_own = target == c_of;
+    const Vector<T> z = load(at), other = is_own ? lowest : z;
+    store(at, other);
+    own = is_own ? z : own;
+    max = larger<T>(max, other);
+  }
+  store(sums.own + i, own);
   const Vector<T> shift = max == lowest ? zero : max;
   if (rows.weight) weigh_lanes<T>(rows, buffer, begin, classes, i, target, shift, sums);
   Vector<T> sum{}, squares{};
-  for (int64_t c = 0; c < classes; ++c) {
-    const Vector<T> e = exp_above<T>(load(&buffer[c][i]) - shift, broadcast(Exp<T>::lowest));
+  at = &buffer[0][i];
+  for (int64_t left = classes; left > 0; --left, at += kBatch) {
+    const Vector<T> e = exp_above<T>(load(at) - shift, broadcast(Exp<T>::lowest));
     if (kept)
-      store(&buffer[c][i], e);
+      store(at, e);
     else
       squares += e * e;
     sum += e;
   }
   // all masked, or hiding a NaN
   sum = max == lowest ? (sum == sum ? zero : sum) : sum;
-  store(sums.max + i, max);
-  store(sums.sum + i, sum);
-  store(sums.squares + i, max == lowest ? zero : squares);
-  if (begin == 0)
-    begin_batch(rows, sums, i, batch);
-  else
-    add_to_batch(rows, sums, i, batch);
+  squares = max == lowest ? zero : squares;
+  store_doubles(sums.max + i, max);
+  if (begin == 0) {
+    store_doubles(batch.max + i, max);
+    store_doubles(batch.sum + i, sum);
+    store_doubles(batch.squares + i, squares);
+  } else {
+    store_doubles(sums.sum + i, sum);
+    store_doubles(sums.squares + i, squares);
+    for (int64_t k = i; k < i + Lanes<T>::count; k += Lanes<double>::count)
+      add_to_batch(sums, k, batch);
+  }
+  for (int64_t k = i; k < i + Lanes<T>::count && rows.weight; ++k)
+    batch.weighted[k] = sums.weighted[k] + (begin == 0 ? 0.0 : batch.weighted[k]);
 }
 
 // The first class of the greatest logit so far, or of a NaN.
 template <typename T>
 inline void best_of_lanes(const Tile<T>& buffer, int64_t begin, int64_t classes, int64_t i,
                           TileSums<T>& sums) {
-  using Bits = typename BitsOf<T>::type;
   using Classes = typename Lanes<T>::Bits;
   Vector<T> best = load(begin == 0 ? &buffer[0][i] : sums.best + i);
   Classes first{};
   if (begin > 0) std::memcpy(&first, sums.first + i, sizeof first);
-  for (int64_t c = 0; c < classes; ++c) {
-    const Vector<T> z = load(&buffer[c][i]);
+  const T* at = &buffer[0][i];
+  Classes c_of = first_class<T>(begin);
+  for (int64_t left = classes; left > 0; --left, c_of += 1, at += kBatch) {
+    const Vector<T> z = load(at);
     const auto better = (z > best) | ((z != z) & (best == best));
     best = better ? z : best;
-    first = better ? Classes{} + static_cast<Bits>(begin + c) : first;
+    first = better ? c_of : first;
   }
   store(sums.best + i, best);
   std::memcpy(sums.first + i, &first, sizeof first);
@@ -136,7 +133,8 @@ inline void best_of_lanes(const Tile<T>& buffer, int64_t begin, int64_t classes,
 template <typename T>
 inline void finish_tile(const Rows& rows, const TileTarget<T>& target, const TileSums<T>& sums,
                         int64_t size, Batch& batch) {
-  for (int64_t k = 0; k < size; ++k) batch.target_logit[k] = static_cast<double>(sums.own[k]);
+  for (int64_t k = 0; k < size; k += Lanes<T>::count)
+    store_doubles(batch.target_logit + k, load(sums.own + k));
   for (int64_t k = 0; k < size && rows.weight; ++k) {
     const auto y = target.of[k] < 0 ? 0 : target.of[k];
     batch.target_weight[k] = static_cast<double>(static_cast<const T*>(rows.weight)[y]);
@@ -163,7 +161,6 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
       adjust_tile<T>(rows, tile, c, classes, buffer);
       for (int64_t i = 0; i < size && out.argmax; i += lanes)
         best_of_lanes<T>(buffer, c, classes, i, sums);
-      take_targets(target, size, c, classes, buffer, sums);
       for (int64_t i = 0; i < size; i += lanes)
         reduce_lanes<false, T>(rows, buffer, c, classes, i, target.at(i), batch, sums);
     }

@@ -165,11 +165,10 @@ struct KeptTiles {
       const int64_t begin = t * kTileClasses, classes = classes_of(t);
       load_tile<S>(rows, tile, begin, classes, tiles[t]);
       adjust_tile<T>(rows, tile, begin, classes, tiles[t], cap_slopes ? cap_slopes + t : nullptr);
-      take_targets(target, tile.size, begin, classes, tiles[t], sums);
       for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
         reduce_lanes<true, T>(rows, tiles[t], begin, classes, i, target.at(i), batch, sums);
       if (count == 1) break;
-      for (int64_t k = 0; k < tile.size; ++k) maxima[t][k] = static_cast<double>(sums.max[k]);
+      for (int64_t k = 0; k < tile.size; ++k) maxima[t][k] = sums.max[k];
     }
     finish_tile(rows, target, sums, tile.size, batch);
     finish(rows, batch, out, tile.begin, tile.size);
@@ -186,8 +185,8 @@ struct KeptTiles {
       alignas(64) T factor[kBatch];
       tile_factors(t, tile.size, kept, factor);
       for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
-        scale_lanes(t, classes, i, load(factor + i), kept, weighted);
-      set_targets(t, classes, tile.size, target, kept, weighted);
+        scale_lanes(t, classes, i, target.at(i), load(factor + i), kept, weighted);
+      target.clear_ignored(classes, tiles[t]);
       store_tile<S>(rows, tile, begin, classes, tiles[t], static_cast<S*>(gradient.data),
                     gradient.stream);
     }
@@ -212,32 +211,19 @@ struct KeptTiles {
     }
   }
 
-  void scale_lanes(int64_t t, int64_t classes, int64_t i, Vector<T> factor,
-                   const KeptSlopes<T>& slopes, bool weighted) {
+  void scale_lanes(int64_t t, int64_t classes, int64_t i, typename Lanes<T>::Bits target,
+                   Vector<T> factor, const KeptSlopes<T>& slopes, bool weighted) {
     Tile<T>& tile = tiles[t];
-    const Vector<T> least = least_for<T>(factor);
-    for (int64_t c = 0; c < classes; ++c)
-      store(&tile[c][i], scaled<T>(load(&tile[c][i]), factor, least));
+    const Vector<T> least = least_for<T>(factor), entry = load(slopes.entry + i);
+    const auto place = target - static_cast<typename BitsOf<T>::type>(t * kTileClasses);
+    for (int64_t c = 0; c < classes; ++c) {
+      const Vector<T> g = scaled<T>(load(&tile[c][i]), factor, least);
+      store(&tile[c][i], place == static_cast<typename BitsOf<T>::type>(c) ? entry : g);
+    }
     for (int64_t c = 0; c < classes && weighted; ++c)
       store(&tile[c][i], load(&tile[c][i]) - load(slopes.c + i) * weight_of(t)[c]);
     for (int64_t c = 0; c < classes && cap_slopes; ++c)
       store(&tile[c][i], load(&tile[c][i]) * load(&cap_slopes[t][c][i]));
-  }
-
-  // The rows' own entries, and zeros where rows are ignored.
-  void set_targets(int64_t t, int64_t classes, int64_t size, const TileTarget<T>& target,
-                   const KeptSlopes<T>& slopes, bool weighted) {
-    Tile<T>& tile = tiles[t];
-    for (int64_t k = 0; k < size; ++k) {
-      const auto c = static_cast<uint64_t>(target.of[k] - t * kTileClasses);
-      if (c >= static_cast<uint64_t>(classes)) continue;
-      T entry = slopes.entry[k];
-      if (weighted) entry -= slopes.c[k] * weight_of(t)[c];
-      if (cap_slopes) entry *= cap_slopes[t][c][k];
-      tile[c][k] = entry;
-    }
-    for (int64_t k = 0; k < size && target.some_ignored; ++k)
-      for (int64_t c = 0; c < classes && target.of[k] < 0; ++c) tile[c][k] = 0;
   }
 };
 

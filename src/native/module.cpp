@@ -21,6 +21,7 @@
 #include "levels.h"
 #include "memory.h"
 #include "parallel.h"
+#include "score.h"
 
 namespace nb = nanobind;
 
@@ -325,6 +326,41 @@ void soft_mass(int type, uintptr_t target, int64_t count, int64_t classes, uintp
   });
 }
 
+template <typename T>
+std::vector<T*> pointers(const std::vector<uintptr_t>& addresses) {
+  std::vector<T*> all;
+  for (const uintptr_t address : addresses) all.push_back(pointer<T>(address));
+  return all;
+}
+
+// Adds the scores of rows to sums, `chunk` rows at a time. The index of the first row that is no
+// prediction, from whose chunk on nothing was added, or -1. Logits are rows one after the other,
+// unless each class has an address; of the sums, counts come first, in the order of their struct.
+int64_t score(int type, uintptr_t logits, const std::vector<uintptr_t>& columns, uintptr_t target,
+              uintptr_t weights, int64_t count, int64_t classes, int64_t chunk,
+              const std::array<uintptr_t, 2>& counts, const std::array<uintptr_t, 6>& by_class,
+              uintptr_t squares, uintptr_t cells, int64_t cell_count, uintptr_t confusion,
+              int64_t threads) {
+  nb::gil_scoped_release released;
+  const ScoredLogits given = {pointer<const char>(logits), pointers<const char>(columns), classes,
+                              static_cast<Type>(type), kSizes[type]};
+  const ScoreSums sums = {pointer<int64_t>(counts[0]),
+                          pointer<int64_t>(counts[1]),
+                          pointer<double>(by_class[0]),
+                          pointer<double>(by_class[1]),
+                          pointer<double>(by_class[2]),
+                          pointer<double>(by_class[3]),
+                          pointer<double>(by_class[4]),
+                          pointer<double>(by_class[5]),
+                          pointer<SquareSums>(squares),
+                          pointer<CellSums>(cells),
+                          pointer<double>(confusion),
+                          classes,
+                          cell_count};
+  return add_scores(*kernels, given, pointer<const int64_t>(target),
+                    pointer<const double>(weights), count, chunk, sums, threads);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -340,6 +376,7 @@ NB_MODULE(_native, m) {
   m.def("soft", &soft);
   m.def("soft_mass", &soft_mass);
   m.def("moments", &moments);
+  m.def("score", &score);
   m.def("memory", &memory);
   m.def("empty_cache", [] { kept_memory().clear(); });
   m.def("elements", &elements);

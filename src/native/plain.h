@@ -46,8 +46,7 @@ struct PlainTile {
     for (int64_t i = 0; i < at.size; i += Lanes<T>::count)
       sum += in_doubles(step(i, target.at(i), slope));
     if (gradient.data == nullptr) return reduce_add(sum);
-    for (int64_t k = 0; k < at.size && target.some_ignored; ++k)
-      for (int64_t c = 0; c < rows.classes && target.of[k] < 0; ++c) tile[c][k] = 0;
+    target.clear_ignored(rows.classes, tile);
     store_tile<S>(rows, at, 0, rows.classes, tile, static_cast<S*>(gradient.data), gradient.stream);
     return reduce_add(sum);
   }

@@ -315,6 +315,14 @@ struct TileTarget {
     std::memcpy(&v, of + i, sizeof v);
     return v;
   }
+
+  // Zeros where rows are ignored, whatever their logits were.
+  void clear_ignored(int64_t classes, Tile<T>& gradient) const {
+    const Vector<T> zero{};
+    for (int64_t i = 0; i < kBatch && some_ignored; i += Lanes<T>::count)
+      for (int64_t c = 0; c < classes; ++c)
+        store(&gradient[c][i], at(i) < 0 ? zero : load(&gradient[c][i]));
+  }
 };
 
 }  // namespace

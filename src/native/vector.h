@@ -376,12 +376,27 @@ inline T reduce_max(Vector<T> v) {
 // Lanes are added in a fixed tree, in double: the same sum whatever the caller's thread count.
 inline double reduce_add(Vector<double> v) { return Part<double, Lanes<double>::count>::add(v); }
 
+// A vector in doubles: as many vectors of them as it takes.
+struct Doubles {
+  Vector<double> low, high;
+};
+inline Doubles widened(Vector<float> v) {
+  using Floats = Part<float, Lanes<float>::count>;
+  return {__builtin_convertvector(Floats::low(v), Vector<double>),
+          __builtin_convertvector(Floats::high(v), Vector<double>)};
+}
+
+inline void store_doubles(double* to, Vector<double> v) { store(to, v); }
+inline void store_doubles(double* to, Vector<float> v) {
+  const auto [low, high] = widened(v);
+  store(to, low);
+  store(to + Lanes<double>::count, high);
+}
+
 // In doubles, the halves of the lanes added.
 inline Vector<double> in_doubles(Vector<double> v) { return v; }
 inline Vector<double> in_doubles(Vector<float> v) {
-  using Floats = Part<float, Lanes<float>::count>;
-  const auto low = __builtin_convertvector(Floats::low(v), Vector<double>);
-  const auto high = __builtin_convertvector(Floats::high(v), Vector<double>);
+  const auto [low, high] = widened(v);
   return low + high;
 }
 

@@ -10,11 +10,9 @@ from ._logistic import fit_logistic, logistic
 from ._maps import LogitMap, laplace
 from ._structured import fit_structured
 from ._temperature import fit_beta
-from ._threads import cpus
 
 __all__ = [
     "LogitMap",
-    "cpus",
     "fit_beta",
     "fit_logistic",
     "fit_structured",

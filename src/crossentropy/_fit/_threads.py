@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 _BLOCK = 2**17  # logits
 _Result = TypeVar("_Result")
-
-
-def cpus() -> int:
-    """Of the CPUs, those that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def over_blocks(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from crossentropy._cpus import cpus
 from crossentropy._errors import InputError
 from crossentropy._optional import require
 
@@ -70,12 +72,12 @@ def open_batches(source: Any) -> Batches:
 
 
 def ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """The same, the next item being made by another thread while one is used."""
+    """The same, the next two items being made by another thread while one is used."""
     nothing = object()
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, nothing)
-        while (item := coming.result()) is not nothing:
-            coming = pool.submit(next, items, nothing)
+        coming = deque(pool.submit(next, items, nothing) for _ in range(2))
+        while (item := coming.popleft().result()) is not nothing:
+            coming.append(pool.submit(next, items, nothing))
             yield item  # type: ignore[misc] # not `nothing`
 
 
@@ -105,8 +107,9 @@ def _open_parquet(path: Path) -> Batches:
     file = require("pyarrow.parquet", "cli").ParquetFile(path, buffer_size=2**20, pre_buffer=False)
 
     def read(columns: Sequence[str], size: int, text: Collection[str]) -> Iterator[Any]:
+        # one thread decodes while another scores: more would share their two CPUs
         with file:
-            yield from file.iter_batches(size, columns=list(columns))
+            yield from file.iter_batches(size, columns=list(columns), use_threads=cpus() > 2)
 
     return Batches(path.name, file.schema_arrow.names, file.metadata.num_rows, read)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from crossentropy._cpus import cpus
 from crossentropy._errors import InputError
-from crossentropy._fit import LogitMap, cpus
+from crossentropy._fit import LogitMap
 from crossentropy._predictions import (
     LEAST_PROBABILITY,
     Input,

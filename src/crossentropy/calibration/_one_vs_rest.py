@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from crossentropy import _fit, rows
+from crossentropy._cpus import cpus
 from crossentropy._optional import require
 from crossentropy._predictions import LEAST_PROBABILITY
 
@@ -58,7 +59,7 @@ def _margins(logits: Array) -> Array:
         else:
             margins = np.empty((count, classes))
             for k in range(classes):
-                given = rows.make(logits, np.full(count, k), n_threads=_fit.cpus())
+                given = rows.make(logits, np.full(count, k), n_threads=cpus())
                 margins[:, k] = rows.statistics(given).margin
     return margins.clip(-bound, bound)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from crossentropy._cpus import cpus
 from crossentropy._errors import InputError
-from crossentropy._fit import LogitMap, cpus, fit_structured
+from crossentropy._fit import LogitMap, fit_structured
 
 from ._base import MappedCalibrator
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from crossentropy._cpus import cpus
 from crossentropy._errors import InputError
-from crossentropy._fit import LogitMap, cpus, fit_beta, laplace
+from crossentropy._fit import LogitMap, fit_beta, laplace
 
 from ._base import MappedCalibrator
 

@@ -19,6 +19,8 @@ from ._dispatch import (
     moments,
     native_error,
     path,
+    score,
+    scored_at_once,
     statistics,
     use,
 )
@@ -44,6 +46,8 @@ __all__ = [
     "moments",
     "native_error",
     "path",
+    "score",
+    "scored_at_once",
     "statistics",
     "use",
 ]

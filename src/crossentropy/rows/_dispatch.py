@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+
+import numpy as np
 
 from crossentropy._arrays import Array, device_of, namespace
 
@@ -152,6 +155,56 @@ def moments(logits: Array, beta: float, *, n_threads: int = 1) -> Moments:
     if memory is not None and memory.is_contiguous(logits):
         return _native.moments(logits, beta, memory, n_threads)
     return _reference.moments(logits, beta)
+
+
+def scored_at_once(classes: int, n_threads: int) -> int:
+    """The rows of a chunk of `score`: what a first- or second-level cache has room for."""
+    return min(1024, max(64, n_threads * 2**18 // classes))
+
+
+def score(
+    values: Array | Sequence[Array],
+    target: Array,
+    weight: Array | None,
+    sums: Sequence[Array | None],
+    *,
+    n_threads: int = 1,
+) -> int | None:
+    """One pass over logits that adds to the sums which scores are made of.
+
+    All are NumPy arrays; whoever calls has checked them.
+
+    Parameters
+    ----------
+    values
+        (N, C) float32 or float64, C-contiguous; or the C columns, contiguous and of one type.
+    target
+        (N,) int64, in [0, C).
+    weight
+        (N,) float64, finite and nonnegative, or None for ones; rows of weight 0 count for nothing.
+    sums
+        Contiguous arrays, by class unless said: int64 numbers of rows and of those whose loss is
+        infinite, which the sum of losses leaves out; float64 sums of the weights w of the latter,
+        of w, of w by predicted class, of w·hit, w·loss and w·Brier score. Then (6,): sums of w²,
+        and of w² times loss, loss², Brier score, its square, and hit. (cells, 4), over the rows
+        whose greatest probability p lies in (0, 1/cells], …, (1 − 1/cells, 1]: w, w², w·p and
+        w·hit. And (C, C), w by class and predicted class, or None.
+    n_threads
+        At most so many; the sums do not depend on it where chunks do not.
+
+    Returns
+    -------
+    int or None
+        The first row that is no prediction, from whose chunk on nothing was added, or −1. None
+        where there are no native kernels, and nothing was done.
+    """
+    if _path == "reference":
+        return None
+    classes = values.shape[1] if isinstance(values, np.ndarray) else len(values)
+    at_once = scored_at_once(classes, n_threads)
+    target, weight = (a if a is None else np.ascontiguousarray(a) for a in (target, weight))
+    shape = (len(target), classes)
+    return _native.score(values, target, weight, sums, shape, at_once, n_threads, _memory.NUMPY)
 
 
 def _memory_of(rows: Rows) -> _memory.Memory | None:

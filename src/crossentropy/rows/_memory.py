@@ -156,14 +156,14 @@ class TorchMemory:
 
 
 _LARGE = 2**22  # bytes: below it, what the C library keeps by itself is quicker
-_NUMPY = NumpyMemory()
+NUMPY = NumpyMemory()
 _torch: TorchMemory | None = None
 
 
 def memory_of(logits: Array) -> Memory | None:
     """The memory of an array that the kernels can read, or None."""
     if type(logits) is np.ndarray:
-        return _NUMPY if _code(logits.dtype) is not None else None
+        return NUMPY if _code(logits.dtype) is not None else None
     if not is_torch(logits):
         return None
     memory = torch_memory()

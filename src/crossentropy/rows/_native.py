@@ -5,7 +5,10 @@ Whoever builds `Rows` has checked type, shape, layout and lifetime.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from crossentropy._arrays import Array
 
@@ -201,6 +204,41 @@ def moments(logits: Array, beta: float, memory: Memory, n_threads: int) -> Momen
         n_threads,
     )
     return Moments(table[0], table[1], table[2])
+
+
+def score(
+    values: Array | Sequence[Array],
+    target: Array,
+    weight: Array | None,
+    sums: Sequence[Array | None],
+    shape: tuple[int, int],
+    at_once: int,
+    n_threads: int,
+    memory: Memory,
+) -> int:
+    """As `rows.score`; the values are of this shape."""
+    whole = isinstance(values, np.ndarray)
+    columns = [] if whole else [memory.address(column) for column in values]
+    addresses = [_address(array, memory) for array in sums]
+    cells = sums[9]
+    assert cells is not None
+    return int(
+        kernels.score(
+            memory.type_code(values if whole else values[0]),
+            memory.address(values) if whole else 0,
+            columns,
+            memory.address(target),
+            _address(weight, memory),
+            *shape,
+            at_once,
+            addresses[:2],
+            addresses[2:8],
+            *addresses[8:10],
+            len(cells),
+            addresses[10],
+            n_threads,
+        )
+    )
 
 
 def output(logits: Array, memory: Memory, out: Array | None) -> tuple[Array, bool]:

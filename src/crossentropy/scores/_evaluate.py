@@ -93,7 +93,7 @@ def evaluate(
     with progress_bar(f"evaluating {stream.name}", shown=progress) as moved:
         for block in ahead(stream.blocks):
             with Located(stream, first, block.values):
-                evaluation.update(block.codes, block.values, block.weight)
+                evaluation._update_in_place(block.codes, block.values, block.weight)
             first += len(block.codes)
             moved(first, stream.rows)
     if first == 0:

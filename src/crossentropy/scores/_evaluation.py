@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossentropy import rows
 from crossentropy._arrays import is_torch, widened
 from crossentropy._errors import InputError, RowError
-from crossentropy._predictions import Input, softmax
+from crossentropy._predictions import Columns, Input, softmax
 
 from ._result import EvaluationResult, result_of
 from ._row_scores import row_scores
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
 VERSION = 1  # of the state
-BLOCK = 2**19  # predictions: what is made of a block of rows stays in the cache
+BLOCK = 2**20  # predictions: enough that what a block costs beside its rows does not count
 _MOST_CONFUSED = 1000  # classes of which a confusion matrix is kept by default: 8 MB
 
 
@@ -130,17 +131,22 @@ class Evaluation:
             If shapes, classes or weights do not fit, a logit is NaN or plus infinity, or a row of
             probabilities is negative, not finite or does not sum to one; with the first such row.
         """
-        values: Any = predictions if is_torch(predictions) else np.asarray(predictions)
+        kept = is_torch(predictions) or isinstance(predictions, Columns)
+        values: Any = predictions if kept else np.asarray(predictions)
         codes, weight = self._checked(y_true, values, sample_weight)
-        blocks = list(_blocks(len(codes), self.num_classes))
-        # A single block is checked before it is added. Of several, one may follow that is not
-        # right, so they are added by themselves first.
-        sums = self._sums if len(blocks) == 1 else self._sums.like()
-        for block in blocks:
-            part = None if weight is None else weight[block]
-            self._add(sums, codes[block], _as_floats(values[block]), part, block.start)
+        # A few rows are added together or not at all; of more, some may turn out not to be right
+        # after others were added.
+        at_once = rows.scored_at_once(self.num_classes, self.n_threads)
+        few = len(codes) <= min(at_once, _block(self.num_classes))
+        sums = self._sums if few else self._sums.like()
+        self._add(sums, codes, values, weight)
         if sums is not self._sums:
             self._sums.merge(sums)
+
+    def _update_in_place(self, y_true: Array, predictions: Any, sample_weight: Any) -> None:
+        """As `update`; but where this raises, some rows may have been added."""
+        codes, weight = self._checked(y_true, predictions, sample_weight)
+        self._add(self._sums, codes, predictions, weight)
 
     def merge(self, other: Evaluation) -> None:
         """Add what another evaluation has seen; which of the two is merged into does not matter.
@@ -294,21 +300,32 @@ class Evaluation:
             )
         return codes, None if sample_weight is None else _weights(sample_weight, len(codes))
 
-    def _add(
-        self, sums: Sums, codes: Array, values: Array, weight: Array | None, first: int
+    def _add(self, sums: Sums, codes: Array, values: Any, weight: Array | None) -> None:
+        for block in _blocks(len(codes), self.num_classes):
+            part = None if weight is None else weight[block]
+            try:
+                self._add_block(sums, codes[block], _as_floats(values[block]), part)
+            except RowError as error:
+                raise RowError(error.rule, block.start + error.row, error.shown) from None
+
+    def _add_block(
+        self, sums: Sums, codes: Array, values: Array | Columns, weight: Array | None
     ) -> None:
-        try:
-            scores = row_scores(values, codes, self.input, self.n_threads)
-        except RowError as error:
-            raise RowError(error.rule, first + error.row, error.shown) from None
-        proba = None
+        logits = self.input == "logits"
+        if not (logits and sums.add_logits(values, codes, weight, self.n_threads)):
+            scores = row_scores(np.asarray(values), codes, self.input, self.n_threads)
+            sums.add(scores, codes, weight)
         if sums.classwise is not None:
-            proba = values if self.input == "proba" else softmax(values)
-        sums.add(scores, codes, weight, proba)
+            proba = np.asarray(values)
+            sums.add_classwise(softmax(proba) if logits else proba, codes, weight)
+
+
+def _block(classes: int) -> int:
+    return max(1, BLOCK // classes)
 
 
 def _blocks(count: int, classes: int) -> Iterator[slice]:
-    size = max(1, BLOCK // classes)
+    size = _block(classes)
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
@@ -329,8 +346,10 @@ def _as_numpy(array: Any) -> Array:
     return np.asarray(widened(array.detach().cpu()) if is_torch(array) else array)
 
 
-def _as_floats(array: Any) -> Array:
+def _as_floats(array: Any) -> Array | Columns:
     """The same as float32, or float64 where that is not enough."""
+    if isinstance(array, Columns):
+        return array
     values = _as_numpy(array)
     if values.dtype in (np.float32, np.float64):
         return values

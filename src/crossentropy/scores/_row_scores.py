@@ -14,6 +14,8 @@ from ._rows import picked
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
 
+LOGITS_RULE = "logits must be numbers or minus infinity, not all of them that"
+
 
 class RowScores(NamedTuple):
     """Numbers of N rows, float64 unless said.
@@ -62,8 +64,7 @@ def row_scores(values: Array, codes: Array, input: Input, n_threads: int) -> Row
 def _of_logits(values: Array, codes: Array, n_threads: int) -> RowScores:
     given = _layout(values, codes, n_threads)
     own = rows.statistics(given, argmax=True, squares=True)
-    rule = "logits must be numbers or minus infinity, not all of them that"
-    reject_row(np.isnan(own.log_prob), values, rule)
+    reject_row(np.isnan(own.log_prob), values, LOGITS_RULE)
     predicted, confidence, others = own.argmax, own.top_prob, own.square_rest
     assert predicted is not None
     assert confidence is not None

@@ -7,13 +7,13 @@ temporaries, and a few numbers for each row.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from crossentropy import rows
+from crossentropy._cpus import cpus
 from crossentropy._errors import InputError
 from crossentropy._predictions import Input, Predictions, blocks, reject_row, softmax
 
@@ -53,7 +53,7 @@ def class_probability(data: Predictions, input: Input, column: int) -> Array:
 def _statistics(logits: Array, codes: Array) -> Array:
     found = np.empty(len(codes))
     for part in blocks(logits, _LOGITS_AT_ONCE):
-        made = rows.make(logits[part], codes[part], n_threads=threads())
+        made = rows.make(logits[part], codes[part], n_threads=cpus())
         found[part] = rows.statistics(made).log_prob
         reject_row(np.isnan(found[part]), logits[part], _RULE, part.start)
     return found
@@ -69,7 +69,7 @@ def top_labels(data: Predictions, input: Input) -> Top:
         found.confidence[:] = picked(values, found.code)
         return found
     for part in blocks(values, _LOGITS_AT_ONCE):
-        made = rows.make(values[part], data.codes[part], n_threads=threads())
+        made = rows.make(values[part], data.codes[part], n_threads=cpus())
         statistics = rows.statistics(made, argmax=True)
         reject_row(np.isnan(statistics.log_prob), values[part], _RULE, part.start)
         found.code[part] = statistics.argmax
@@ -115,13 +115,6 @@ def mean(loss: Array, weight: Array | None) -> float:
     if weight is None:
         return float(loss.mean())
     return float(weighted(loss, weight).sum() / weight.sum())
-
-
-def threads() -> int:
-    """As many as there are processors for this process; the result does not depend on it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def nats(base: float) -> float:

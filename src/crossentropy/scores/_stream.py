@@ -11,7 +11,7 @@ import numpy as np
 
 from crossentropy._errors import InputError, RowError, closest
 from crossentropy._optional import require
-from crossentropy._predictions import Input, encode
+from crossentropy._predictions import Columns, Input, encode
 from crossentropy._tables import PREFIX, ArrayFile, Batches, open_batches
 
 from ._evaluation import BLOCK
@@ -26,7 +26,7 @@ class _Block(NamedTuple):
     """Rows to be scored."""
 
     codes: Array
-    values: Array
+    values: Array | Columns
     weight: Array | None
     beside: Any = None  # of a table's column or an array, for callers that want one more
 
@@ -67,7 +67,7 @@ def open_predictions(
 class Located:
     """Says of an error in a row which one of the whole source it is, and in which column."""
 
-    def __init__(self, stream: PredictionStream, first: int, values: Array) -> None:
+    def __init__(self, stream: PredictionStream, first: int, values: Array | Columns) -> None:
         self._stream, self._first, self._values = stream, first, values
 
     def __enter__(self) -> None: ...
@@ -84,7 +84,7 @@ class Located:
         if error.rule.startswith(("y_true", "sample_weight")):
             return ""
         columns = self._stream.columns
-        values = np.asarray(self._values[error.row], dtype=np.float64)
+        (values,) = np.asarray(self._values[error.row : error.row + 1], dtype=np.float64)
         bad = np.isnan(values) | (values == np.inf)
         if self._stream.proba:
             bad |= values < 0
@@ -137,7 +137,7 @@ def _open_table(
             column = functools.partial(_numbers, table.name, batch, first)
             yield _Block(
                 _codes(table.name, batch, target, texts, first),
-                _planes([column(name) for name in columns]),
+                _together([column(name) for name in columns]),
                 None if sample_weight is None else column(sample_weight),
                 None if beside is None else batch.column(beside).to_numpy(zero_copy_only=False),
             )
@@ -177,14 +177,11 @@ def _numbers(table: str, batch: Any, first: int, name: str) -> Array:
     return values
 
 
-def _planes(columns: list[Array]) -> Array:
-    """(rows, classes) whose columns are contiguous, which is how the kernels like them."""
+def _together(columns: list[Array]) -> Columns:
+    """Of one type: float32 where that is enough."""
     short = all(column.dtype in (np.float16, np.float32) for column in columns)
-    planes = np.empty((len(columns), len(columns[0])), np.float32 if short else np.float64)
-    for plane, column in zip(planes, columns, strict=True):
-        plane[...] = column
-    values: Array = planes.T
-    return values
+    dtype = np.float32 if short else np.float64
+    return Columns([np.ascontiguousarray(column, dtype) for column in columns])
 
 
 def _codes(table: str, batch: Any, target: str, labels: list[str], first: int) -> Array:
@@ -195,8 +192,8 @@ def _codes(table: str, batch: Any, target: str, labels: list[str], first: int) -
         column = column.dictionary_decode()
     counted = pa.types.is_integer(column.type) and labels == _counted(len(labels))
     if counted and not column.null_count:
-        values: Array = column.to_numpy(zero_copy_only=False)
-        if ((values >= 0) & (values < len(labels))).all():
+        values: Array = column.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+        if (values.view(np.uint64) < len(labels)).all():  # where what is negative is large
             return values
     try:
         known = pa.array(labels).cast(column.type)

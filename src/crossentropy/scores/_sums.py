@@ -7,15 +7,18 @@ float64, in which a sum of ones is exact up to 2^53.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossentropy import rows
 from crossentropy._errors import InputError
+from crossentropy._predictions import Columns, reject_row
 
 from ._bins import Bins, classwise, equal_width
+from ._row_scores import LOGITS_RULE
 
 if TYPE_CHECKING:
     from crossentropy._predictions import Array
@@ -46,7 +49,7 @@ class Sums:
         (6,): w², and w² times loss, loss², Brier score, its square, and whether the row is a hit:
         from these come the errors of the means.
     grid
-        (4, cells): `Bins` of the top label's probability.
+        (cells, 4): the columns are `Bins` of the top label's probability.
     confusion
         (C, C): w by class and prediction; None where it is not kept.
     classwise
@@ -75,7 +78,7 @@ class Sums:
             **counts,
             **{name: np.zeros(classes) for name in by_class},
             spread=np.zeros(6),
-            grid=np.zeros((4, CELLS)),
+            grid=np.zeros((CELLS, 4)),
             confusion=np.zeros((classes, classes)) if confusion else None,
             classwise=np.zeros((4, classes, CLASSWISE_BINS)) if classwise else None,
         )
@@ -101,10 +104,26 @@ class Sums:
             if own is not None:
                 own += getattr(other, name)
 
-    def add(
-        self, scores: RowScores, codes: Array, weight: Array | None, proba: Array | None
-    ) -> None:
-        """Add rows that have been checked; their probabilities, where classwise bins are kept."""
+    def add_logits(
+        self, values: Array | Columns, codes: Array, weight: Array | None, n_threads: int
+    ) -> bool:
+        """Add rows of logits, if there are native kernels for it.
+
+        Raises
+        ------
+        InputError
+            With the first row that is no prediction; rows before it may have been added, if there
+            are more than `rows.scored_at_once`.
+        """
+        own = [array for name, array in self.arrays().items() if name != "classwise"]
+        bad = rows.score(_as_scored(values), codes, weight, own, n_threads=n_threads)
+        if bad is not None and bad >= 0:
+            row = np.asarray(values[bad : bad + 1])
+            reject_row(np.ones(1, bool), row, LOGITS_RULE, bad)
+        return bad is not None
+
+    def add(self, scores: RowScores, codes: Array, weight: Array | None) -> None:
+        """Add rows that have been checked and scored."""
         classes = len(self.rows)
 
         def by_class(of: Array, values: Array | None) -> Array:
@@ -114,7 +133,6 @@ class Sums:
             counted = weight > 0  # so that nothing infinite is multiplied by 0
             scores = type(scores)(*(each[counted] for each in scores))
             codes, weight = codes[counted], weight[counted]
-            proba = None if proba is None else proba[counted]
         correct = scores.predicted == codes
         loss = scores.loss
         if not np.isfinite(loss.sum()):
@@ -132,16 +150,19 @@ class Sums:
         self.loss += by_class(codes, _times(loss, weight))
         self.brier += by_class(codes, _times(scores.brier, weight))
         self.spread += _spread(loss, scores.brier, correct, weight)
-        self.grid += equal_width(scores.confidence, correct, weight, CELLS)
+        self.grid += np.transpose(equal_width(scores.confidence, correct, weight, CELLS))
         if self.confusion is not None:
             flat = self.confusion.reshape(-1)
             np.add.at(flat, codes * classes + scores.predicted, 1.0 if weight is None else weight)
-        if self.classwise is not None and proba is not None:
+
+    def add_classwise(self, proba: Array, codes: Array, weight: Array | None) -> None:
+        """Add the probabilities of rows, where bins of them are kept."""
+        if self.classwise is not None:
             self.classwise += classwise(proba, codes, weight, CLASSWISE_BINS)
 
     def bins(self) -> Bins:
         """The grid, as the calibration errors take it."""
-        return Bins(*self.grid)
+        return Bins(*self.grid.T)
 
     def equal_width(self, bins: int) -> Bins:
         """The grid's cells joined into bins of equal width; exact, since they are whole cells."""
@@ -150,7 +171,15 @@ class Sums:
                 f"bins of equal width are made of {CELLS} cells, so their number must divide it "
                 f"(such as 10, 15, 20 or 30); got {bins}"
             )
-        return Bins(*self.grid.reshape(4, bins, -1).sum(axis=-1))
+        return Bins(*self.grid.reshape(bins, -1, 4).sum(axis=1).T)
+
+
+def _as_scored(values: Array | Columns) -> Array | Sequence[Array]:
+    """Rows or columns that are contiguous."""
+    if isinstance(values, Columns):
+        return values.columns
+    columns = values.flags.f_contiguous and not values.flags.c_contiguous
+    return list(values.T) if columns else np.ascontiguousarray(values)
 
 
 def _times(values: Array, weight: Array | None) -> Array:
