@@ -66,10 +66,11 @@ class ScoreTable {
   std::vector<int64_t> argmax_;
 };
 
-// Those of `size` rows from `begin` on. Columns are gathered to `scratch`, of size * classes logits.
+// Those of `size` rows from `begin` on. Columns are gathered to `scratch`, of size * classes
+// logits.
 inline void statistics_of_chunk(const Kernels& kernels, const ScoredLogits& logits,
-                                const int64_t* target, int64_t begin, int64_t size,
-                                int64_t threads, char* scratch, ScoreTable& table) {
+                                const int64_t* target, int64_t begin, int64_t size, int64_t threads,
+                                char* scratch, ScoreTable& table) {
   const int64_t row = logits.classes * logits.element;
   over_rows(size, logits.classes, threads, [&](int64_t from, int64_t to) {
     const int64_t first = begin + from, count = to - from, column = count * logits.element;
@@ -132,11 +133,11 @@ void add_chunk(const Statistics& given, const int64_t* target, const double* wei
   }
 }
 
-// The first row that is no prediction, or -1. What is added is whole chunks, in order: the same sums
-// whatever the number of threads. Nothing is from the chunk of such a row on.
-inline int64_t add_scores(const Kernels& kernels, const ScoredLogits& logits,
-                          const int64_t* target, const double* weights, int64_t count,
-                          int64_t chunk, const ScoreSums& sums, int64_t threads) {
+// The first row that is no prediction, or -1. What is added is whole chunks, in order: the same
+// sums whatever the number of threads. Nothing is from the chunk of such a row on.
+inline int64_t add_scores(const Kernels& kernels, const ScoredLogits& logits, const int64_t* target,
+                          const double* weights, int64_t count, int64_t chunk,
+                          const ScoreSums& sums, int64_t threads) {
   std::vector<char> scratch(
       static_cast<size_t>(logits.rows == nullptr ? chunk * logits.classes * logits.element : 0));
   ScoreTable table(chunk);
@@ -146,8 +147,10 @@ inline int64_t add_scores(const Kernels& kernels, const ScoredLogits& logits,
     statistics_of_chunk(kernels, logits, target, begin, size, threads, scratch.data(), table);
     for (int64_t i = 0; i < size; ++i)
       if (std::isnan(given.log_prob[i])) return begin + i;
-    (weights == nullptr ? add_chunk<false> : add_chunk<true>)(
-        given, target + begin, weights == nullptr ? nullptr : weights + begin, size, sums);
+    (weights == nullptr ? add_chunk<false> : add_chunk<true>)(given, target + begin,
+                                                              weights == nullptr ? nullptr
+                                                                                 : weights + begin,
+                                                              size, sums);
   }
   return -1;
 }
