@@ -39,8 +39,8 @@ inline void add_to_batch(const TileSums<T>& sums, int64_t k, Batch& batch) {
   const Vector<double> of_old = above ? down : one, of_new = above ? one : down;
   store(batch.max + k, above ? max : old);
   store(batch.sum + k, load(batch.sum + k) * of_old + load(sums.sum + k) * of_new);
-  store(batch.squares + k, load(batch.squares + k) * of_old * of_old +
-                               load(sums.squares + k) * of_new * of_new);
+  store(batch.squares + k,
+        load(batch.squares + k) * of_old * of_old + load(sums.squares + k) * of_new * of_new);
 }
 
 // sum_j w_j (z_j - reference) of a tile, the first one's max being the reference.

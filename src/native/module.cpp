@@ -357,8 +357,8 @@ int64_t score(int type, uintptr_t logits, const std::vector<uintptr_t>& columns,
                           pointer<double>(confusion),
                           classes,
                           cell_count};
-  return add_scores(*kernels, given, pointer<const int64_t>(target),
-                    pointer<const double>(weights), count, chunk, sums, threads);
+  return add_scores(*kernels, given, pointer<const int64_t>(target), pointer<const double>(weights),
+                    count, chunk, sums, threads);
 }
 
 }  // namespace
