@@ -28,19 +28,30 @@ struct TileSums {
   alignas(64) typename BitsOf<T>::type first[kBatch];  // the first class that has `best`
 };
 
-// A later tile's sums, relative to whichever maximum is greater.
+// The first tile's sums become the batch's; later ones are added, relative to whichever maximum is
+// greater.
 template <typename T>
-inline void add_to_batch(const TileSums<T>& sums, int64_t k, Batch& batch) {
+inline void add_to_batch(const Rows& rows, const TileSums<T>& sums, bool first, int64_t k,
+                         Batch& batch) {
   const Vector<double> least = broadcast(Exp<double>::lowest), zero{}, one = zero + 1.0;
-  const Vector<double> old = load(batch.max + k), max = load(sums.max + k);
+  const Vector<double> max = load(sums.max + k), sum = load(sums.sum + k);
+  const Vector<double> squares = load(sums.squares + k);
+  if (first) {
+    store(batch.max + k, max);
+    store(batch.sum + k, sum);
+    store(batch.squares + k, squares);
+    if (rows.weight) store(batch.weighted + k, load(sums.weighted + k));
+    return;
+  }
+  const Vector<double> old = load(batch.max + k);
   const auto above = max > old;
-  const Vector<double> distance = above ? old - max : max - old;
-  const Vector<double> down = exp_above<double>(max == -kInfinity ? zero : distance, least);
+  const Vector<double> distance = max == -kInfinity ? zero : above ? old - max : max - old;
+  const Vector<double> down = exp_above<double>(distance, least);
   const Vector<double> of_old = above ? down : one, of_new = above ? one : down;
   store(batch.max + k, above ? max : old);
-  store(batch.sum + k, load(batch.sum + k) * of_old + load(sums.sum + k) * of_new);
-  store(batch.squares + k,
-        load(batch.squares + k) * of_old * of_old + load(sums.squares + k) * of_new * of_new);
+  store(batch.sum + k, load(batch.sum + k) * of_old + sum * of_new);
+  store(batch.squares + k, load(batch.squares + k) * of_old * of_old + squares * of_new * of_new);
+  if (rows.weight) store(batch.weighted + k, load(batch.weighted + k) + load(sums.weighted + k));
 }
 
 // sum_j w_j (z_j - reference) of a tile, the first one's max being the reference.
@@ -61,72 +72,76 @@ inline void weigh_lanes(const Rows& rows, const Tile<T>& buffer, int64_t begin, 
   store_doubles(sums.weighted + i, weighted);
 }
 
-// With `kept` the tile's logits become exp(z - max of the tile), for the gradient. Each row's own
-// goes to the sums, and is in none of them.
+// Of rows from i on. With `kept` the tile's logits become exp(z - max of the tile), for the
+// gradient. Each row's own goes to the sums, and is in none of them.
 template <bool kept, typename T>
 inline void reduce_lanes(const Rows& rows, Tile<T>& buffer, int64_t begin, int64_t classes,
-                         int64_t i, typename Lanes<T>::Bits target, Batch& batch,
-                         TileSums<T>& sums) {
+                         int64_t i, const TileTarget<T>& target, Batch& batch, TileSums<T>& sums) {
+  constexpr int64_t lanes = Lanes<T>::count;
   const Vector<T> lowest = broadcast(static_cast<T>(-kInfinity)), zero{};
-  Vector<T> max = lowest, own = begin == 0 ? lowest : load(sums.own + i);
-  T* at = &buffer[0][i];
-  auto c_of = first_class<T>(begin);
-  for (int64_t left = classes; left > 0; --left, c_of += 1, at += kBatch) {
-    const auto is_own = target == c_of;
+  const auto first = first_class<T>(begin);
+  typename Lanes<T>::Bits y[kAtOnce];
+  Vector<T> max[kAtOnce], own[kAtOnce], shift[kAtOnce], sum[kAtOnce], squares[kAtOnce];
+  for (int k = 0; k < kAtOnce; ++k) {
+    y[k] = target.at(i + k * lanes);
+    own[k] = begin == 0 ? lowest : load(sums.own + i + k * lanes);
+    max[k] = lowest;
+    sum[k] = squares[k] = zero;
+  }
+  over_classes(buffer, i, classes, first, [&](int k, auto c, T* at) {
+    const auto is_own = y[k] == c;
     const Vector<T> z = load(at), other = is_own ? lowest : z;
     store(at, other);
-    own = is_own ? z : own;
-    max = larger<T>(max, other);
-  }
-  store(sums.own + i, own);
-  const Vector<T> shift = max == lowest ? zero : max;
-  if (rows.weight) weigh_lanes<T>(rows, buffer, begin, classes, i, target, shift, sums);
-  Vector<T> sum{}, squares{};
-  at = &buffer[0][i];
-  for (int64_t left = classes; left > 0; --left, at += kBatch) {
-    const Vector<T> e = exp_above<T>(load(at) - shift, broadcast(Exp<T>::lowest));
+    own[k] = is_own ? z : own[k];
+    max[k] = larger<T>(max[k], other);
+  });
+  for (int k = 0; k < kAtOnce; ++k) shift[k] = max[k] == lowest ? zero : max[k];
+  for (int k = 0; k < kAtOnce && rows.weight; ++k)
+    weigh_lanes<T>(rows, buffer, begin, classes, i + k * lanes, y[k], shift[k], sums);
+  over_classes(buffer, i, classes, first, [&](int k, auto, T* at) {
+    const Vector<T> e = exp_above<T>(load(at) - shift[k], broadcast(Exp<T>::lowest));
     if (kept)
       store(at, e);
     else
-      squares += e * e;
-    sum += e;
+      squares[k] += e * e;
+    sum[k] += e;
+  });
+  for (int k = 0; k < kAtOnce; ++k) {
+    // all masked, or hiding a NaN
+    const auto masked = max[k] == lowest;
+    sum[k] = masked ? (sum[k] == sum[k] ? zero : sum[k]) : sum[k];
+    const int64_t of = i + k * lanes;
+    store(sums.own + of, own[k]);
+    store_doubles(sums.max + of, max[k]);
+    store_doubles(sums.sum + of, sum[k]);
+    store_doubles(sums.squares + of, masked ? zero : squares[k]);
   }
-  // all masked, or hiding a NaN
-  sum = max == lowest ? (sum == sum ? zero : sum) : sum;
-  squares = max == lowest ? zero : squares;
-  store_doubles(sums.max + i, max);
-  if (begin == 0) {
-    store_doubles(batch.max + i, max);
-    store_doubles(batch.sum + i, sum);
-    store_doubles(batch.squares + i, squares);
-  } else {
-    store_doubles(sums.sum + i, sum);
-    store_doubles(sums.squares + i, squares);
-    for (int64_t k = i; k < i + Lanes<T>::count; k += Lanes<double>::count)
-      add_to_batch(sums, k, batch);
-  }
-  for (int64_t k = i; k < i + Lanes<T>::count && rows.weight; ++k)
-    batch.weighted[k] = sums.weighted[k] + (begin == 0 ? 0.0 : batch.weighted[k]);
+  for (int64_t k = i; k < i + kAtOnce * lanes; k += Lanes<double>::count)
+    add_to_batch(rows, sums, begin == 0, k, batch);
 }
 
 // The first class of the greatest logit so far, or of a NaN.
 template <typename T>
-inline void best_of_lanes(const Tile<T>& buffer, int64_t begin, int64_t classes, int64_t i,
+inline void best_of_lanes(Tile<T>& buffer, int64_t begin, int64_t classes, int64_t i,
                           TileSums<T>& sums) {
   using Classes = typename Lanes<T>::Bits;
-  Vector<T> best = load(begin == 0 ? &buffer[0][i] : sums.best + i);
-  Classes first{};
-  if (begin > 0) std::memcpy(&first, sums.first + i, sizeof first);
-  const T* at = &buffer[0][i];
-  Classes c_of = first_class<T>(begin);
-  for (int64_t left = classes; left > 0; --left, c_of += 1, at += kBatch) {
-    const Vector<T> z = load(at);
-    const auto better = (z > best) | ((z != z) & (best == best));
-    best = better ? z : best;
-    first = better ? c_of : first;
+  constexpr int64_t lanes = Lanes<T>::count;
+  Vector<T> best[kAtOnce];
+  Classes first[kAtOnce] = {};
+  for (int k = 0; k < kAtOnce; ++k) {
+    best[k] = load((begin == 0 ? buffer[0] : sums.best) + i + k * lanes);
+    if (begin > 0) std::memcpy(&first[k], sums.first + i + k * lanes, sizeof first[k]);
   }
-  store(sums.best + i, best);
-  std::memcpy(sums.first + i, &first, sizeof first);
+  over_classes(buffer, i, classes, first_class<T>(begin), [&](int k, Classes c, T* at) {
+    const Vector<T> z = load(at);
+    const auto better = (z > best[k]) | ((z != z) & (best[k] == best[k]));
+    best[k] = better ? z : best[k];
+    first[k] = better ? c : first[k];
+  });
+  for (int k = 0; k < kAtOnce; ++k) {
+    store(sums.best + i + k * lanes, best[k]);
+    std::memcpy(sums.first + i + k * lanes, &first[k], sizeof first[k]);
+  }
 }
 
 // What the batch needs beside the sums.
@@ -159,10 +174,10 @@ void statistics_of_columns(const Rows& rows, const Statistics& out, int64_t begi
       const int64_t classes = rows.classes - c < kTileClasses ? rows.classes - c : kTileClasses;
       load_tile<S>(rows, tile, c, classes, buffer);
       adjust_tile<T>(rows, tile, c, classes, buffer);
-      for (int64_t i = 0; i < size && out.argmax; i += lanes)
+      for (int64_t i = 0; i < size && out.argmax; i += kAtOnce * lanes)
         best_of_lanes<T>(buffer, c, classes, i, sums);
-      for (int64_t i = 0; i < size; i += lanes)
-        reduce_lanes<false, T>(rows, buffer, c, classes, i, target.at(i), batch, sums);
+      for (int64_t i = 0; i < size; i += kAtOnce * lanes)
+        reduce_lanes<false, T>(rows, buffer, c, classes, i, target, batch, sums);
     }
     finish_tile(rows, target, sums, size, batch);
     for (int64_t k = 0; k < size && out.argmax; ++k)

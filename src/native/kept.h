@@ -165,8 +165,8 @@ struct KeptTiles {
       const int64_t begin = t * kTileClasses, classes = classes_of(t);
       load_tile<S>(rows, tile, begin, classes, tiles[t]);
       adjust_tile<T>(rows, tile, begin, classes, tiles[t], cap_slopes ? cap_slopes + t : nullptr);
-      for (int64_t i = 0; i < tile.size; i += Lanes<T>::count)
-        reduce_lanes<true, T>(rows, tiles[t], begin, classes, i, target.at(i), batch, sums);
+      for (int64_t i = 0; i < tile.size; i += kAtOnce * Lanes<T>::count)
+        reduce_lanes<true, T>(rows, tiles[t], begin, classes, i, target, batch, sums);
       if (count == 1) break;
       for (int64_t k = 0; k < tile.size; ++k) maxima[t][k] = sums.max[k];
     }

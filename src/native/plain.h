@@ -43,8 +43,11 @@ struct PlainTile {
     adjust_tile<T>(rows, at, 0, rows.classes, tile);
     const Vector<T> slope = broadcast(static_cast<T>(factor * rows.scale));
     Vector<double> sum{};
-    for (int64_t i = 0; i < at.size; i += Lanes<T>::count)
-      sum += in_doubles(step(i, target.at(i), slope));
+    for (int64_t i = 0; i < at.size; i += kAtOnce * Lanes<T>::count) {
+      Vector<T> losses[kAtOnce];
+      step(i, target, slope, losses);
+      for (const Vector<T>& loss : losses) sum += in_doubles(loss);
+    }
     if (gradient.data == nullptr) return reduce_add(sum);
     target.clear_ignored(rows.classes, tile);
     store_tile<S>(rows, at, 0, rows.classes, tile, static_cast<S*>(gradient.data), gradient.stream);
@@ -52,50 +55,46 @@ struct PlainTile {
   }
 
  private:
-  // As many rows as there are lanes: their losses; the tile's logits become the gradient. With e
-  // relative to the greatest logit and t that less the target's, total = sum e is no less than 1:
-  // one logarithm, which cancels nowhere.
-  Vector<T> step(int64_t i, Classes target, Vector<T> slope) {
+  // As many rows as there are lanes in so many vectors: their losses; the tile's logits become the
+  // gradient. With e relative to the greatest logit and t that less the target's, total = sum e is
+  // no less than 1: one logarithm, which cancels nowhere.
+  CROSSENTROPY_INLINE void step(int64_t i, const TileTarget<T>& target, Vector<T> slope,
+                                Vector<T> (&losses)[kAtOnce]) {
     const Vector<T> zero{}, lowest = broadcast(static_cast<T>(-kInfinity));
-    Vector<T> max = lowest, z_y = lowest;
-    Classes c_of{};
-    const T* from = &tile[0][i];
-    for (int64_t left = rows.classes; left > 0; --left, c_of += 1, from += kBatch) {
-      const Vector<T> z = load(from);
-      z_y = target == c_of ? z : z_y;
-      max = larger<T>(max, z);
+    const Vector<T> least = broadcast(Exp<T>::lowest);
+    Classes y[kAtOnce];
+    Vector<T> max[kAtOnce], z_y[kAtOnce], rest[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) {
+      y[k] = target.at(i + k * Lanes<T>::count);
+      max[k] = z_y[k] = lowest;
+      rest[k] = zero;
     }
-    const Vector<T> t = max - z_y;  // NaN where all are masked
-    const Vector<T> rest = sum_exp_of_others(i, target, max);
-    const Vector<T> own = exp_above<T>(-t, broadcast(Exp<T>::lowest));
-    const auto [log_total, inverse] = log_and_inverse_of_sum<T>(own, rest, t <= static_cast<T>(0));
-    if (gradient.data != nullptr)
-      scale(i, target, slope * inverse, -slope * (rest * inverse));  // 1 - p does not cancel
-    return target < 0 ? zero : t + log_total;
-  }
-
-  // sum_{j != y} e^(z_j - max), whose terms take the logits' places.
-  Vector<T> sum_exp_of_others(int64_t i, Classes target, Vector<T> max) {
-    const Vector<T> zero{}, least = broadcast(Exp<T>::lowest);
-    Vector<T> sum{};
-    Classes c_of{};
-    T* at = &tile[0][i];
-    for (int64_t left = rows.classes; left > 0; --left, c_of += 1, at += kBatch) {
-      const Vector<T> e = exp_above<T>(load(at) - max, least);
+    over_classes(tile, i, rows.classes, Classes{}, [&](int k, Classes c, T* at) {
+      const Vector<T> z = load(at);
+      z_y[k] = y[k] == c ? z : z_y[k];
+      max[k] = larger<T>(max[k], z);
+    });
+    over_classes(tile, i, rows.classes, Classes{}, [&](int k, Classes c, T* at) {
+      const Vector<T> e = exp_above<T>(load(at) - max[k], least);
       store(at, e);
-      sum += target == c_of ? zero : e;
+      rest[k] += y[k] == c ? zero : e;
+    });
+    Vector<T> by[kAtOnce], entry[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) {
+      const Vector<T> t = max[k] - z_y[k];  // NaN where all are masked
+      const auto [log_total, inverse] =
+          log_and_inverse_of_sum<T>(exp_above<T>(-t, least), rest[k], t <= static_cast<T>(0));
+      by[k] = slope * inverse;
+      entry[k] = -slope * (rest[k] * inverse);  // 1 - p does not cancel
+      losses[k] = y[k] < 0 ? zero : t + log_total;
     }
-    return sum;
-  }
-
-  void scale(int64_t i, Classes target, Vector<T> by, Vector<T> entry) {
-    const Vector<T> least = least_for<T>(by);
-    Classes c_of{};
-    T* at = &tile[0][i];
-    for (int64_t left = rows.classes; left > 0; --left, c_of += 1, at += kBatch) {
-      const Vector<T> g = scaled<T>(load(at), by, least);
-      store(at, target == c_of ? entry : g);
-    }
+    if (gradient.data == nullptr) return;
+    Vector<T> normal[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) normal[k] = least_for<T>(by[k]);
+    over_classes(tile, i, rows.classes, Classes{}, [&](int k, Classes c, T* at) {
+      const Vector<T> g = scaled<T>(load(at), by[k], normal[k]);
+      store(at, y[k] == c ? entry[k] : g);
+    });
   }
 };
 

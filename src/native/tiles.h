@@ -15,6 +15,19 @@ constexpr int64_t kTileClasses = 64;
 template <typename T>
 using Tile = T[kTileClasses][kBatch];
 
+// Vectors of rows that are worked on together: while one waits for a sum, another goes on.
+constexpr int kAtOnce = 2;
+
+// body(k, c, at) for so many classes from c on, and each vector of rows from i on, whose numbers
+// lie at `at`.
+template <typename T, typename Body>
+CROSSENTROPY_INLINE void over_classes(Tile<T>& tile, int64_t i, int64_t classes,
+                                      typename Lanes<T>::Bits c, Body body) {
+  T* at = &tile[0][i];
+  for (int64_t left = classes; left > 0; --left, c += 1, at += kBatch)
+    for (int k = 0; k < kAtOnce; ++k) body(k, c, at + k * Lanes<T>::count);
+}
+
 // Rows [begin, begin + size) of one block of the input.
 struct TileRows {
   int64_t begin, size;

@@ -193,7 +193,7 @@ def _codes(table: str, batch: Any, target: str, labels: list[str], first: int) -
     counted = pa.types.is_integer(column.type) and labels == _counted(len(labels))
     if counted and not column.null_count:
         values: Array = column.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
-        if (values.view(np.uint64) < len(labels)).all():  # where what is negative is large
+        if not len(values) or values.view(np.uint64).max() < len(labels):  # where -1 is large
             return values
     try:
         known = pa.array(labels).cast(column.type)
