@@ -103,8 +103,8 @@ def _explaining(path: Path, numbers: Collection[str] = ()) -> Iterator[None]:
 
 
 def _open_parquet(path: Path) -> Batches:
-    # A buffer, so that the chunks of a column are not read whole.
-    file = require("pyarrow.parquet", "cli").ParquetFile(path, buffer_size=2**20, pre_buffer=False)
+    # A buffer, so that chunks of a column are not read whole; of a size that stays in the cache.
+    file = require("pyarrow.parquet", "cli").ParquetFile(path, buffer_size=2**16, pre_buffer=False)
 
     def read(columns: Sequence[str], size: int, text: Collection[str]) -> Iterator[Any]:
         # one thread decodes while another scores: more would share their two CPUs
