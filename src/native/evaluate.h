@@ -37,7 +37,6 @@ inline double share_of(const Rows& rows, const Objective& objective, const Reduc
 
 // Large enough to be worth a call, and small enough that shares of them are even.
 constexpr int64_t kChunkElements = int64_t{1} << 16, kChunkRows = 1024;
-constexpr int64_t kTileRows = 64;  // whose classes lie apart: read fewer at once, lines are wasted
 
 // The loss. Its gradient times `upstream` goes to gradient.data, unless that is null. Chunks do not
 // depend on the number of threads, and their losses are added in order.

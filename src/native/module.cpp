@@ -101,7 +101,7 @@ int64_t statistics(int type, uintptr_t logits, uintptr_t target, int64_t outer, 
   if (bad >= 0) return bad;
   const Statistics result =
       statistics_at(table, rows.count(), weight != 0, argmax, top_prob, square_rest);
-  over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
+  over_rows(rows, threads, [&](int64_t begin, int64_t end) {
     kernels->statistics[type](rows, result, begin, end);
   });
   return -1;
@@ -151,7 +151,7 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
                          {pointer<const double>(b), b_per_row},
                          {pointer<const double>(c), c_per_row}};
   const Gradient result = gradient_at(out, logits, rows.count() * classes, type, fresh);
-  over_rows(rows.count(), classes, threads, [&](int64_t begin, int64_t end) {
+  over_rows(rows, threads, [&](int64_t begin, int64_t end) {
     kernels->gradient[type](rows, given, slopes, result, begin, end);
   });
 }

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels.h"
+
 #ifdef __GLIBC__
 #include <dlfcn.h>
 #include <pthread.h>
@@ -140,4 +142,16 @@ void share_out(int64_t count, int64_t threads, const Body& body) {
 template <typename Body>
 void over_rows(int64_t count, int64_t classes, int64_t threads, const Body& body) {
   share_out(count, useful_threads(count, classes, threads), body);
+}
+
+constexpr int64_t kTileRows = 64;  // whose classes lie apart: read fewer at once, lines are wasted
+
+// Likewise over these rows, by whole tiles where their classes lie apart.
+template <typename Body>
+void over_rows(const Rows& rows, int64_t threads, const Body& body) {
+  const int64_t count = rows.count(), unit = rows.inner > 1 ? kTileRows : 1;
+  const int64_t units = (count + unit - 1) / unit;
+  share_out(units, useful_threads(count, rows.classes, threads), [&](int64_t first, int64_t last) {
+    body(first * unit, last * unit < count ? last * unit : count);
+  });
 }
