@@ -4,6 +4,7 @@
 #include <cstdint>
 
 enum Type { kFloat32, kFloat64, kBFloat16, kFloat16, kTypes };
+constexpr int64_t kSizes[kTypes] = {4, 8, 2, 2};  // bytes
 
 // Logits of shape (outer, classes, inner), C-contiguous: outer * inner rows, row i at position
 // i % inner of block i / inner. A row is read as cap tanh(z / cap) * scale + bias.

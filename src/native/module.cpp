@@ -126,8 +126,6 @@ nb::object memory(size_t bytes) {
   return nb::make_tuple(Bytes(block.data, {bytes}, owner), block.fresh);
 }
 
-constexpr int64_t kSizes[kTypes] = {4, 8, 2, 2};
-
 // A gradient of this size is hardly in a cache any more when it is read again.
 constexpr int64_t kStreamBytes = int64_t{1} << 23;
 
@@ -151,9 +149,7 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
                          {pointer<const double>(b), b_per_row},
                          {pointer<const double>(c), c_per_row}};
   const Gradient result = gradient_at(out, logits, rows.count() * classes, type, fresh);
-  over_rows(rows, threads, [&](int64_t begin, int64_t end) {
-    kernels->gradient[type](rows, given, slopes, result, begin, end);
-  });
+  write_gradient(*kernels, static_cast<Type>(type), rows, given, slopes, result, threads);
 }
 
 // What goes with the classes, in double where the logits are, else in float.

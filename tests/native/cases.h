@@ -17,7 +17,6 @@
 namespace {
 
 const char* const kTypeNames[kTypes] = {"float32", "float64", "bfloat16", "float16"};
-const int64_t kSizes[kTypes] = {4, 8, 2, 2};
 // a few roundings of the arithmetic, and one of what is stored
 const double kEpsilon[kTypes] = {1.2e-7, 2.3e-16, 1.2e-7, 1.2e-7};
 const double kRounding[kTypes] = {0, 0, 0x1p-8, 0x1p-11};

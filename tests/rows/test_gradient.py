@@ -143,6 +143,37 @@ def test_slopes_of_another_length_are_refused(path, length):
         rows.gradient(problem, rows.statistics(problem), Slopes(np.ones(length), 1.0))
 
 
+@pytest.mark.parametrize("dtype", [*DTYPES, np.float16])
+def test_many_classes_that_lie_apart(path, dtype):
+    """They are taken some at a time, where targets and what is ignored are counted anew."""
+    classes, count = 4500, 70
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(count, classes)).astype(dtype)
+    y = rng.integers(0, classes, count)
+    y[:6] = 0, 127, 128, classes - 1, 300, 5
+    numbers = np.float64 if dtype is np.float64 else np.float32
+    options = {
+        "weight": rng.uniform(0.5, 2, classes).astype(numbers),
+        "bias": rng.normal(size=classes).astype(numbers),
+        "softcap": 4.0,
+        "temperature": 0.5,
+        "ignore_index": 5,  # also what a target of 133 is, counted from 128
+    }
+    y[6] = 133
+    slopes = Slopes(rng.normal(size=count), rng.normal(size=count), rng.normal(size=count))
+
+    def gradient(logits, threads):
+        problem = rows.make(logits, y, n_threads=threads, **options)
+        return rows.gradient(problem, rows.statistics(problem), slopes)
+
+    want = gradient(z, 1)
+    assert not want[5].any()
+    for threads in (1, 3):
+        got = gradient(np.ascontiguousarray(z.T)[None], threads)[0].T
+        tolerance = 1e-12 if dtype is np.float64 else 1e-3 if dtype is np.float16 else 1e-6
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("threads", [2, 7])
 def test_threads_do_not_change_the_result(path, threads):
     logits, target = some_rows(2500, np.float32, n=700)
