@@ -26,14 +26,14 @@ struct Rows {
 
 // A number per row each; the last four are written only where they are not null.
 struct Statistics {
-  double* lse;           // logsumexp of the row
-  double* log_prob;      // u = log p_y = -softplus(-margin)
-  double* prob;          // p_y
-  double* prob_rest;     // 1 - p_y
-  double* weighted_nll;  // -sum_j w_j log softmax(z)_j; needs Rows::weight
-  int64_t* argmax;       // first class of the greatest logit, or of a NaN
-  double* top_prob;      // the greatest probability
-  double* square_rest;   // sum of p_j^2 over j != y
+  double* lse;                     // logsumexp of the row
+  double* log_prob;                // u = log p_y = -softplus(-margin)
+  double* prob;                    // p_y
+  double* prob_rest;               // 1 - p_y
+  double* weighted_nll = nullptr;  // -sum_j w_j log softmax(z)_j; needs Rows::weight
+  int64_t* argmax = nullptr;       // first class of the greatest logit, or of a NaN
+  double* top_prob = nullptr;      // the greatest probability
+  double* square_rest = nullptr;   // sum of p_j^2 over j != y
 };
 
 // A number per row, or one for all rows (stride 0).

@@ -19,14 +19,8 @@ struct TrainingTable {
   // As arrays over all rows, of which these begin at `begin`.
   double* column(int k, int64_t begin) { return columns[k] - begin; }
   Statistics statistics(int64_t begin, bool weighted) {
-    return {column(0, begin),
-            column(1, begin),
-            column(2, begin),
-            column(3, begin),
-            weighted ? column(4, begin) : nullptr,
-            nullptr,
-            nullptr,
-            nullptr};
+    return {column(0, begin), column(1, begin), column(2, begin), column(3, begin),
+            weighted ? column(4, begin) : nullptr};
   }
 };
 
@@ -166,19 +160,27 @@ struct TrainingBatch {
 
 constexpr int64_t kMostKept = int64_t{1} << 21;  // bytes
 
+// The losses of chunks [begin, end), each of `chunk` rows: step(i, last, loss) adds that of some
+// rows from i on, of none from `last` on, and returns how many they were.
+template <typename Step>
+inline void over_chunks(const Rows& rows, int64_t chunk, int64_t begin, int64_t end, double* losses,
+                        Step step) {
+  for (int64_t k = begin; k < end; ++k) {
+    const int64_t last = (k + 1) * chunk < rows.count() ? (k + 1) * chunk : rows.count();
+    losses[k] = 0.0;
+    for (int64_t i = k * chunk; i < last;) i += step(i, last, losses[k]);
+  }
+}
+
 template <typename S>
 void train_plain(const Rows& rows, double factor, const Gradient& gradient, int64_t chunk,
                  int64_t begin, int64_t end, double* losses) {
   PlainTile<S> tile(rows, factor, gradient);
-  for (int64_t k = begin; k < end; ++k) {
-    const int64_t last = (k + 1) * chunk < rows.count() ? (k + 1) * chunk : rows.count();
-    losses[k] = 0.0;
-    for (int64_t i = k * chunk; i < last;) {
-      const TileRows at(rows, i, last);
-      losses[k] += tile.run(at);
-      i += at.size;
-    }
-  }
+  over_chunks(rows, chunk, begin, end, losses, [&](int64_t i, int64_t last, double& loss) {
+    const TileRows at(rows, i, last);
+    loss += tile.run(at);
+    return at.size;
+  });
   if (gradient.stream) fence();
 }
 
@@ -196,17 +198,15 @@ void train(const Rows& rows, const Objective& objective, double factor, const Gr
   const Scratch scratch(keeps ? least : 0);
   const int64_t fit = tiled || scratch.data == nullptr ? kBatch : scratch.bytes / least;
   const int64_t most = fit < kBatch ? fit : kBatch;
-  for (int64_t k = begin; k < end; ++k) {
-    const int64_t last = (k + 1) * chunk < rows.count() ? (k + 1) * chunk : rows.count();
-    losses[k] = 0.0;
-    for (int64_t i = k * chunk, size; i < last; i += size) {
-      size = tiled ? TileRows(rows, i, last).size : last - i < most ? last - i : most;
-      TrainingBatch<S> batch(rows, objective, gradient, factor, i, i + size);
-      losses[k] += scratch.data == nullptr ? batch.by_passes()
-                   : tiled                 ? batch.keeping_tiles(scratch.data)
-                                           : batch.keeping_rows(scratch.data);
-    }
-  }
+  over_chunks(rows, chunk, begin, end, losses, [&](int64_t i, int64_t last, double& loss) {
+    const int64_t left = last - i < most ? last - i : most;
+    const int64_t size = tiled ? TileRows(rows, i, last).size : left;
+    TrainingBatch<S> batch(rows, objective, gradient, factor, i, i + size);
+    loss += scratch.data == nullptr ? batch.by_passes()
+            : tiled                 ? batch.keeping_tiles(scratch.data)
+                                    : batch.keeping_rows(scratch.data);
+    return size;
+  });
   if (gradient.stream) fence();
 }
 

@@ -104,8 +104,7 @@ void run_on_threads(const Kernels& level) {
   const Guarded one(4 * count * 8), several(4 * count * 8);
   const auto statistics = [&](const Guarded& table, int64_t threads) {
     double* base = table.as<double>();
-    const Statistics out = {base,    base + count, base + 2 * count, base + 3 * count,
-                            nullptr, nullptr,      nullptr,          nullptr};
+    const Statistics out = {base, base + count, base + 2 * count, base + 3 * count};
     Rows rows = c.rows;
     rows.weight = nullptr;
     over_rows(count, rows.classes, threads,

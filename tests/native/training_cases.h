@@ -189,14 +189,8 @@ std::vector<Truth> statistics_of(const Kernels& level, const Case& c) {
   const int64_t count = c.rows.count();
   std::vector<double> table(static_cast<size_t>(5 * count + 1));
   double* base = table.data();
-  const Statistics out = {base,
-                          base + count,
-                          base + 2 * count,
-                          base + 3 * count,
-                          c.weighted ? base + 4 * count : nullptr,
-                          nullptr,
-                          nullptr,
-                          nullptr};
+  const Statistics out = {base, base + count, base + 2 * count, base + 3 * count,
+                          c.weighted ? base + 4 * count : nullptr};
   level.statistics[c.type](c.rows, out, 0, count);
   std::vector<Truth> rows(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) {

@@ -190,7 +190,7 @@ def score(
         whose greatest probability p lies in (0, 1/cells], …, (1 − 1/cells, 1]: w, w², w·p and
         w·hit. And (C, C), w by class and predicted class, or None.
     n_threads
-        At most so many; the sums do not depend on it where chunks do not.
+        At most so many; the sums do not depend on it.
 
     Returns
     -------
