@@ -65,12 +65,13 @@ inline Rows some_classes(const Rows& rows, Type type, int64_t begin, int64_t end
 constexpr int64_t kRangeClasses = 128, kManyClasses = 4096;
 
 // The gradient over all rows. Of many classes that lie apart some are taken at a time, whose memory
-// is one piece: rows would leave gaps between what is read together.
+// is one piece: rows would leave gaps between what is read together. In one block only, which has
+// rows.inner targets, where an empty input has none.
 inline void write_gradient(const Kernels& kernels, Type type, const Rows& rows,
                            const Statistics& given, const Slopes& slopes, const Gradient& gradient,
                            int64_t threads) {
   const int64_t classes = rows.classes, count = rows.count();
-  if (rows.outer > 1 || rows.inner == 1 || classes < kManyClasses) {
+  if (rows.outer != 1 || rows.inner == 1 || classes < kManyClasses) {
     over_rows(rows, threads, [&](int64_t begin, int64_t end) {
       kernels.gradient[type](rows, given, slopes, gradient, begin, end);
     });

@@ -174,6 +174,20 @@ def test_many_classes_that_lie_apart(path, dtype):
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("shape", [(0, 4500, 6), (1, 4500, 1), (2, 4500, 3)])
+def test_many_classes_that_lie_apart_in_no_block_or_several(path, shape):
+    z = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    y = np.arange(shape[0] * shape[2])
+
+    def gradient(logits):
+        problem = rows.make(logits, y)
+        return rows.gradient(problem, rows.statistics(problem), Slopes(1.0, 1.0))
+
+    want = gradient(np.moveaxis(z, 1, 2).reshape(-1, shape[1]))
+    got = np.moveaxis(gradient(z), 1, 2).reshape(want.shape)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("threads", [2, 7])
 def test_threads_do_not_change_the_result(path, threads):
     logits, target = some_rows(2500, np.float32, n=700)
