@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "element.h"
+#include "elementary.h"
 #include "kernels.h"
 
 namespace {
