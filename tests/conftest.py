@@ -13,7 +13,5 @@ hypothesis.settings.load_profile("default")
 @pytest.fixture(params=rows.available_paths())
 def path(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every implementation of the row passes that this machine can run."""
-    before = rows.path()
-    rows.use(request.param)
-    yield request.param
-    rows.use(before)
+    with rows.using(request.param):
+        yield request.param

@@ -59,10 +59,8 @@ def test_they_predict_distributions_whatever_the_path_and_type(make, classes):
     np.testing.assert_allclose(want.sum(axis=1), 1, rtol=1e-12)
     single = make().fit(logits.astype(np.float32), y).predict_proba(logits)
     np.testing.assert_allclose(single, want, rtol=1e-3, atol=1e-5)
-    before = rows.path()
-    rows.use("reference")
-    again = make().fit(logits, y).predict_proba(logits)
-    rows.use(before)
+    with rows.using("reference"):
+        again = make().fit(logits, y).predict_proba(logits)
     np.testing.assert_allclose(again, want, rtol=1e-5, atol=1e-9)
 
 

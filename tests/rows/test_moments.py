@@ -123,8 +123,6 @@ def test_bad_arguments(path):
 def test_any_logits(logits, beta):
     logits[:, 0] = np.where(np.isneginf(logits[:, 0]), 0, logits[:, 0])
     for name in rows.available_paths():
-        before = rows.path()
-        rows.use(name)
-        got = rows.moments(logits, beta)
-        rows.use(before)
+        with rows.using(name):
+            got = rows.moments(logits, beta)
         check(got, logits, beta, 1e-13)

@@ -1,7 +1,5 @@
 """The sums that scores are made of, beside their definitions in float64."""
 
-import contextlib
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,19 +15,9 @@ LAYOUTS = {
 }
 
 
-@contextlib.contextmanager
-def on(path):
-    before = rows.path()
-    rows.use(path)
-    try:
-        yield
-    finally:
-        rows.use(before)
-
-
 @pytest.fixture(params=NATIVE)
 def native(request):
-    with on(request.param):
+    with rows.using(request.param):
         yield
 
 
@@ -115,7 +103,7 @@ def test_the_first_row_that_is_no_prediction_is_named(data):
     at_once = rows.scored_at_once(classes, 1)
     whole = min(bad) // at_once * at_once
     for path in NATIVE:
-        with on(path):
+        with rows.using(path):
             assert rows.score(LAYOUTS[layout](z), y, None, sums) == min(bad)
             rows.score(LAYOUTS[layout](z[:whole]), y[:whole], None, before)
     for own, right in zip(sums, before, strict=True):
@@ -132,5 +120,5 @@ def test_confusion_may_be_left_out_and_weights_of_zero_silence_infinity():
 
 
 def test_the_reference_path_leaves_it_to_array_code():
-    with on("reference"):
+    with rows.using("reference"):
         assert rows.score(np.zeros((1, 2), np.float32), np.zeros(1, np.int64), None, []) is None

@@ -166,9 +166,7 @@ def test_any_finite_logits(logits, data):
     target = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
     want = oracle.statistics(logits, target).log_prob
     for name in rows.available_paths():
-        before = rows.path()
-        rows.use(name)
-        got = rows.statistics(rows.make(logits, target)).log_prob
-        rows.use(before)
+        with rows.using(name):
+            got = rows.statistics(rows.make(logits, target)).log_prob
         # below 1e-300 a loss may come out as 0
         np.testing.assert_allclose(got, want, rtol=4e-6, atol=1e-300)

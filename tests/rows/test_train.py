@@ -23,10 +23,8 @@ pytestmark = pytest.mark.skipif(not LEVELS, reason="there are no native kernels 
 @pytest.fixture(params=LEVELS)
 def level(request):
     """Every instruction-set level that this machine has."""
-    before = rows.path()
-    rows.use(request.param)
-    yield request.param
-    rows.use(before)
+    with rows.using(request.param):
+        yield request.param
 
 
 class Run(NamedTuple):

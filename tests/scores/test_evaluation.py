@@ -98,17 +98,13 @@ def test_parts_merge_in_any_order(cuts, order, weighted, dtype):
 def test_every_path_and_layout_gives_the_same(path, monkeypatch):
     monkeypatch.setattr(_evaluation, "BLOCK", 700)
     y, logits, _ = sample(1000, dtype=np.float32)
-    before = rows.path()
     expected = evaluated(y, logits.astype(np.float64)).result()
-    rows.use(path)
-    try:
+    with rows.using(path):
         for values in (logits, np.asfortranarray(logits), logits[:, ::-1][:, ::-1]):
             result = evaluated(y, values).result()
             assert result.log_loss == pytest.approx(expected.log_loss, rel=1e-6)
             assert result.brier == pytest.approx(expected.brier, rel=1e-6)
             np.testing.assert_array_equal(result.confusion, expected.confusion)
-    finally:
-        rows.use(before)
 
 
 def test_tensors_of_any_type_are_taken():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crossentropy import rows
 from crossentropy.torch import cross_entropy
 
 from ._harness import Run
@@ -66,17 +64,6 @@ def in_place(logits: Tensor, target: Tensor) -> Run:
         return torch.autograd.grad(loss(computed, target), computed)
 
     return run
-
-
-@contextlib.contextmanager
-def path(name: str) -> Iterator[None]:
-    """Take a path for a while."""
-    before = rows.path()
-    rows.use(name)
-    try:
-        yield
-    finally:
-        rows.use(before)
 
 
 def compiled(loss: Loss = functional.cross_entropy) -> Loss:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from crossentropy import rows
 
-from ._cases import FLAT, WIDE, batch, ours, path, size, step
+from ._cases import FLAT, WIDE, batch, ours, size, step
 from ._effort import Effort
 from ._harness import Run, interleaved
 from ._tables import Figure, Table
@@ -16,7 +16,7 @@ def tables(effort: Effort) -> Iterator[Table]:
     """One table."""
     levels = [name for name in rows.available_paths() if name != "reference"]
     shapes = (FLAT,) if effort.quick else (WIDE, FLAT)
-    with path(rows.path()):  # each run takes its own
+    with rows.using(rows.path()):  # each run takes its own
         medians = [
             interleaved({level: _at(level, shape) for level in levels}, effort) for shape in shapes
         ]

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from torch.nn import functional
 
-from ._cases import MIDDLE, WIDE, batch, compiled, ours, path, size, training
+from crossentropy import rows
+
+from ._cases import MIDDLE, WIDE, batch, compiled, ours, size, training
 from ._effort import Effort
 from ._harness import interleaved
 from ._memory import peak
@@ -16,7 +18,7 @@ from ._tables import Figure, Table, at_most
 def tables(effort: Effort) -> Iterator[Table]:
     """One table."""
     shape = MIDDLE if effort.quick else WIDE
-    with path("reference"):
+    with rows.using("reference"):
         median = _median(shape, effort)
     peaks = {} if effort.quick else _peaks()
     bounds = {"ours": at_most(1.3), "ours, compiled": at_most(1.3)}

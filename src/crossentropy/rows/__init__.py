@@ -23,6 +23,7 @@ from ._dispatch import (
     scored_at_once,
     statistics,
     use,
+    using,
 )
 from ._make import make
 from ._pure import logits_of
@@ -50,4 +51,5 @@ __all__ = [
     "scored_at_once",
     "statistics",
     "use",
+    "using",
 ]

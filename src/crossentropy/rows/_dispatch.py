@@ -7,9 +7,10 @@ best level and fails where there is none. Unset, the best that is there.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -62,6 +63,17 @@ def use(name: str) -> None:
     if wanted != "reference":
         _memory.kernels.select_level(wanted)
     _path = wanted
+
+
+@contextlib.contextmanager
+def using(name: str) -> Iterator[None]:
+    """Take a path for a while; as `use`."""
+    before = _path
+    use(name)
+    try:
+        yield
+    finally:
+        use(before)
 
 
 def statistics(
