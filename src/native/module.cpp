@@ -215,14 +215,15 @@ std::vector<RuleTerm> terms_of(const std::vector<std::array<double, 4>>& given) 
 }
 
 // As `statistics` returns, and the training loss. Its gradient goes to `out`, unless that is null.
+// What follows the threads is the same for all batches.
 std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, int64_t outer,
-                                 int64_t classes, int64_t inner, int64_t ignore_index, double cap,
-                                 double scale, uintptr_t bias, uintptr_t weight,
-                                 const std::vector<std::array<double, 4>>& rule,
-                                 uintptr_t class_weight, uintptr_t sample_weight, double smoothing,
+                                 int64_t classes, int64_t inner, double upstream, uintptr_t out,
+                                 bool fresh, int64_t threads, uintptr_t weight, uintptr_t bias,
+                                 uintptr_t class_weight, uintptr_t sample_weight,
+                                 int64_t ignore_index, double cap, double scale,
+                                 const std::vector<std::array<double, 4>>& rule, double smoothing,
                                  double share, double z_loss, bool mean, double normalizer,
-                                 bool empty_is_zero, double upstream, uintptr_t out, bool fresh,
-                                 int64_t threads) {
+                                 bool empty_is_zero) {
   const std::vector<RuleTerm> terms = terms_of(rule);
   nb::gil_scoped_release released;
   const Type of = static_cast<Type>(type);

@@ -90,8 +90,7 @@ class Run(NamedTuple):
             normalizer=math.nan if self.normalizer is None else self.normalizer,
             empty_is_zero=self.empty_is_zero,
         )
-        memory = _memory.memory_of(problem.logits)
-        return _native.train(problem, training, memory, upstream=self.upstream, **options)
+        return train(problem, training, upstream=self.upstream, **options)
 
     def wanted(self, logits, target):
         """The same by the objective's array code and the reference passes, in float64."""
@@ -111,6 +110,16 @@ class Run(NamedTuple):
         if divisor is None:
             divisor = objective.normalizer(row, self.sample_weight)
         return 0.0 if divisor == 0 and self.empty_is_zero else 1 / np.float64(divisor)
+
+
+def train(problem, training, **options):
+    """The native call."""
+    memory = _memory.memory_of(problem.logits)
+    given = _native.train_options(problem, training)
+    n_threads = problem.n_threads
+    return _native.train(
+        problem.logits, problem.target, given, memory, n_threads=n_threads, **options
+    )
 
 
 def rows_type(logits):
@@ -367,7 +376,7 @@ def test_a_target_out_of_range_is_named_and_nothing_is_written(level):
 def test_rules_that_the_kernels_do_not_know_are_refused(level, rule):
     problem = Run().rows(LOGITS, TARGET)
     with pytest.raises(ValueError, match=r"no such rule|no rule"):
-        _native.train(problem, Training(rule=rule), _memory.memory_of(problem.logits))
+        train(problem, Training(rule=rule))
 
 
 def test_every_kind_of_rule_is_tested():

@@ -8,13 +8,14 @@ import os
 import pickle
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch.nn import functional
 
-from crossentropy import rows
+from crossentropy import losses, rows
 from crossentropy.torch import _fused, cross_entropy
 from tests.rows.test_train import LOSSES
 
@@ -421,3 +422,69 @@ assert most == before + WANTED, (most, before)  # the watcher, and all but this 
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
+
+
+# ---- calls that are remembered ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("loss", [None, "focal", losses.Poly(2.0)], ids=str)
+def test_class_weights_are_read_anew_at_every_call(loss, smoothing):
+    logits, target = some(SMALL)
+    weight = torch.rand(SMALL[1])
+    options = {"loss": loss, "label_smoothing": smoothing}
+    for _ in range(3):
+        weight.mul_(2)[3] += 1
+        found = cross_entropy(logits, target, weight, **options)
+        # in double another route takes them
+        want = cross_entropy(logits, target, weight.double(), **options)
+        torch.testing.assert_close(found, want)
+        assert is_fused(found)
+
+
+def test_no_tensor_is_remembered():
+    logits, target = some(SMALL)
+    weight = torch.rand(SMALL[1])
+    cross_entropy(logits, target, weight, loss="focal").backward()
+    gone = weakref.ref(weight)
+    del weight
+    assert gone() is None
+
+
+def test_weights_that_moved_since_the_forward_pass_are_read_where_they_are():
+    logits, target = some(SMALL)
+    weight = torch.rand(SMALL[1])
+    value = cross_entropy(logits, target, weight)
+    weight.data = weight.clone()
+    found = gradient_of(value, logits, 2.0)
+    torch.testing.assert_close(
+        found, 2 * gradient_of(cross_entropy(logits, target, weight), logits)
+    )
+
+
+@pytest.mark.parametrize("counts", [[5] * 10, (5,) * 10], ids=["list", "tuple"])
+def test_losses_with_or_without_a_hash_are_taken(counts):
+    logits, target = some(SMALL)
+    value = cross_entropy(logits, target, loss=losses.LDAM(counts, scale=1))
+    assert value.isfinite()
+
+
+def test_weights_that_a_loss_has_no_place_for_are_an_error_beside_prepared_calls():
+    logits, target = some(SMALL)
+    options = {"loss": "normalized_cross_entropy", "label_smoothing": 0.1}
+    assert cross_entropy(logits, target, **options).isfinite()
+    with pytest.raises(ValueError, match="does not combine with label smoothing"):
+        cross_entropy(logits, target, torch.rand(SMALL[1]), **options)
+
+
+def test_what_outlived_a_transform_has_a_loss():
+    kept = []
+
+    def sum_of_double(x):
+        kept.append(x * 2)
+        return kept[0].sum()
+
+    logits, target = some(SMALL)
+    torch.func.grad(sum_of_double)(logits.detach())
+    found, want = (loss(kept[0], target) for loss in (cross_entropy, functional.cross_entropy))
+    torch.testing.assert_close(found, want)

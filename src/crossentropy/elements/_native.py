@@ -34,7 +34,7 @@ def evaluate(
     assert curve is not None  # see is_native
     weight, pos_weight, chunk = laid_out(logits.shape, elements.weight, elements.pos_weight)
     total, suspect = kernels.elements(
-        memory.type_code(logits),
+        memory.codes[logits.dtype],
         memory.address(logits),
         memory.address(elements.target),
         _address(weight.array, memory),

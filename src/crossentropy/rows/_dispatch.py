@@ -242,7 +242,8 @@ def check_targets(rows: Rows) -> None:
     bad = (rows.target < 0) | (rows.target >= rows.logits.shape[1])
     bad = bad & (rows.target != rows.ignore_index)
     if bool(xp.any(bad)):
-        _native.raise_out_of_range(rows, int(xp.nonzero(bad)[0][0]))
+        row = int(xp.nonzero(bad)[0][0])
+        _native.raise_out_of_range(rows.target, rows.classes, rows.ignore_index, row)
 
 
 use(os.environ.get(VARIABLE) or available_paths()[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,8 +43,9 @@ class Memory(Protocol):
         """Where the array's first element lies."""
         ...
 
-    def type_code(self, array: Array) -> int:
-        """Its number type, as the kernels count them: the index in `TYPES`."""
+    @property
+    def codes(self) -> Mapping[Any, int]:
+        """Its number types, as the kernels count them: their index in `TYPES`."""
         ...
 
     def is_contiguous(self, array: Array) -> bool:
@@ -74,11 +76,10 @@ class Memory(Protocol):
 class NumpyMemory:
     """`Memory` of NumPy arrays."""
 
+    codes = _CODES
+
     def address(self, array: Any) -> int:
         return int(array.__array_interface__["data"][0])
-
-    def type_code(self, array: Any) -> int:
-        return _CODES[array.dtype]
 
     def is_contiguous(self, array: Any) -> bool:
         return bool(array.flags.c_contiguous)
@@ -105,33 +106,43 @@ class TorchMemory:
     def __init__(self, torch: Any) -> None:
         self._torch = torch
         self._classes = (torch.Tensor, torch.nn.Parameter)
-        self._codes = {getattr(torch, name): code for code, name in enumerate(TYPES)}
+        self.codes = {getattr(torch, name): code for code, name in enumerate(TYPES)}
+        self._is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+        # not methods around these: small batches wait for every call
+        self.address: Callable[[Any], int] = torch.Tensor.data_ptr
+        self.is_contiguous: Callable[[Any], bool] = torch.Tensor.is_contiguous
 
     def readable(self, array: Any) -> bool:
         """Whether it is logits that the kernels can read."""
-        return array.dtype in self._codes and self.has_memory(array)
+        return array.dtype in self.codes and self.has_memory(array)
+
+    def are_plain(self, *arrays: Any) -> bool:
+        """Whether their numbers lie where they point, one after the other."""
+        for array in arrays:  # one function for all: small batches wait for every call
+            if (
+                type(array) not in self._classes
+                or not array.is_cpu
+                or not array.is_contiguous()
+                or array.is_neg()
+                or array._is_zerotensor()
+                or self._is_wrapped(array)
+            ):
+                return False
+        return True
 
     def has_memory(self, array: Any) -> bool:
         """Whether its numbers lie where it points: plain and on the CPU.
 
-        A view may be lazily negated, and a tensor of lazy zeros has no memory at all.
+        A view may be lazily negated, and a tensor of lazy zeros has no memory at all, nor has what
+        outlived a function transform.
         """
         return (
             type(array) in self._classes
             and array.is_cpu
             and not array.is_neg()
             and not array._is_zerotensor()
+            and not self._is_wrapped(array)
         )
-
-    def address(self, array: Any) -> int:
-        address: int = array.data_ptr()
-        return address
-
-    def type_code(self, array: Any) -> int:
-        return self._codes[array.dtype]
-
-    def is_contiguous(self, array: Any) -> bool:
-        return bool(array.is_contiguous())
 
     def table(self, shape: tuple[int, int]) -> Any:
         return self._torch.empty(shape, dtype=self._torch.float64)

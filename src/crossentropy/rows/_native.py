@@ -6,7 +6,7 @@ Whoever builds `Rows` has checked type, shape, layout and lifetime.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def statistics(
         rows.n_threads,
     )
     if bad >= 0:
-        raise_out_of_range(rows, bad)
+        raise_out_of_range(rows.target, rows.classes, rows.ignore_index, bad)
     return RowStatistics(rows, table, best, top, square)
 
 
@@ -85,11 +85,41 @@ def gradient(
     return result
 
 
+class TrainOptions(NamedTuple):
+    """What the kernels need of a training loss beside logits and target: the same for all batches.
+
+    Attributes
+    ----------
+    weight, bias
+        Of `Rows`.
+    class_weight, sample_weight
+        Of `Training`.
+    numbers
+        The rest in the kernels' order, `ignore_index` the first.
+    """
+
+    weight: Array | None
+    bias: Array | None
+    class_weight: Array | None
+    sample_weight: Array | None
+    numbers: tuple[Any, ...]
+
+
+def train_options(template: Rows, training: Training) -> TrainOptions:
+    """From rows, of which logits and target do not matter, and the loss."""
+    rule, class_weight, sample_weight, *rest = training
+    adjustment = template.softcap or 0.0, 1.0 / template.temperature
+    numbers = template.ignore_index, *adjustment, rule, *rest
+    return TrainOptions(template.weight, template.bias, class_weight, sample_weight, numbers)
+
+
 def train(
-    rows: Rows,
-    training: Training,
+    logits: Array,
+    target: Array,
+    options: TrainOptions,
     memory: Memory,
     *,
+    n_threads: int = 1,
     wants_gradient: bool = True,
     upstream: float = 1.0,
     out: Array | None = None,
@@ -101,21 +131,28 @@ def train(
     IndexError
         If a target is out of range.
     """
-    result, fresh = output(rows.logits, memory, out) if wants_gradient else (None, False)
-    bad, loss = kernels.train(
-        *_common(rows, memory),
-        _address(rows.weight, memory),
-        training.rule,
-        _address(training.class_weight, memory),
-        _address(training.sample_weight, memory),
-        *training[3:],
+    result, fresh = memory.output(logits) if wants_gradient and out is None else (out, False)
+    weight, bias, class_weight, sample_weight, numbers = options
+    shape = logits.shape
+    bad, loss = kernels.train(  # in one piece: small batches wait for every call
+        memory.codes[logits.dtype],
+        memory.address(logits),
+        memory.address(target),
+        shape[0],
+        shape[1],
+        shape[2] if len(shape) > 2 else 1,
         upstream,
-        _address(result, memory),
+        0 if result is None else memory.address(result),
         fresh,
-        rows.n_threads,
+        n_threads,
+        0 if weight is None else memory.address(weight),
+        0 if bias is None else memory.address(bias),
+        0 if class_weight is None else memory.address(class_weight),
+        0 if sample_weight is None else memory.address(sample_weight),
+        *numbers,
     )
     if bad >= 0:
-        raise_out_of_range(rows, bad)
+        raise_out_of_range(target, shape[1], numbers[0], bad)
     return loss, result
 
 
@@ -141,7 +178,7 @@ def soft(
     count, classes = rows.logits.shape
     losses = memory.table((1, count))[0]
     kernels.soft(
-        memory.type_code(rows.logits),
+        memory.codes[rows.logits.dtype],
         memory.address(rows.logits),
         count,
         classes,
@@ -178,7 +215,7 @@ def soft_mass(target: Array, soft: SoftTarget, memory: Memory, n_threads: int) -
     count, classes = target.shape
     masses = memory.table((1, count))[0]
     kernels.soft_mass(
-        memory.type_code(target),
+        memory.codes[target.dtype],
         memory.address(target),
         count,
         classes,
@@ -195,7 +232,7 @@ def moments(logits: Array, beta: float, memory: Memory, n_threads: int) -> Momen
     count, classes = logits.shape
     table = memory.table((3, count))
     kernels.moments(
-        memory.type_code(logits),
+        memory.codes[logits.dtype],
         memory.address(logits),
         count,
         classes,
@@ -218,13 +255,14 @@ def score(
 ) -> int:
     """As `rows.score`; the values are of this shape."""
     whole = isinstance(values, np.ndarray)
+    first: Array = values if whole else values[0]
     columns = [] if whole else [memory.address(column) for column in values]
     addresses = [_address(array, memory) for array in sums]
     cells = sums[9]
     assert cells is not None
     return int(
         kernels.score(
-            memory.type_code(values if whole else values[0]),
+            memory.codes[first.dtype],
             memory.address(values) if whole else 0,
             columns,
             memory.address(target),
@@ -246,12 +284,12 @@ def output(logits: Array, memory: Memory, out: Array | None) -> tuple[Array, boo
     return memory.output(logits) if out is None else (out, False)
 
 
-def raise_out_of_range(rows: Rows, row: int) -> None:
+def raise_out_of_range(target: Array, classes: int, ignore_index: int, row: int) -> None:
     """Raise torch's error for the target of a row, with the range beside it."""
-    allowed = "" if rows.ignore_index == NOTHING else f", or ignore_index={rows.ignore_index}"
+    allowed = "" if ignore_index == NOTHING else f", or ignore_index={ignore_index}"
     raise IndexError(
-        f"Target {int(rows.target[row])} is out of bounds: row {row} needs a class index in "
-        f"[0, {rows.classes - 1}]{allowed}"
+        f"Target {int(target[row])} is out of bounds: row {row} needs a class index in "
+        f"[0, {classes - 1}]{allowed}"
     )
 
 
@@ -260,7 +298,7 @@ def _common(rows: Rows, memory: Memory) -> tuple[Any, ...]:
     logits = rows.logits
     shape = logits.shape
     return (
-        memory.type_code(logits),
+        memory.codes[logits.dtype],
         memory.address(logits),
         memory.address(rows.target),
         shape[0],
@@ -269,7 +307,7 @@ def _common(rows: Rows, memory: Memory) -> tuple[Any, ...]:
         rows.ignore_index,
         rows.softcap or 0.0,
         1.0 / rows.temperature,
-        0 if rows.bias is None else memory.address(rows.bias),
+        _address(rows.bias, memory),
     )
 
 

@@ -47,7 +47,8 @@ def loss(
         rows.check_targets(problem.rows(logits, target))
         return _composite.loss(logits, target, problem, argmax)
     by_numpy = _numpy.takes(problem, logits)
-    call = _fused.call_of(problem, logits) if by_numpy and not (argmax or inplace) else None
+    fused = by_numpy and _fused.is_worth_it(logits) and not (argmax or inplace)
+    call = _fused.call_of(problem, logits) if fused else None
     if call is not None:
         return _fused.loss(logits, target, call), None
     weighted, threads = problem.objective.needs_weighted, torch.get_num_threads()
@@ -95,7 +96,8 @@ class _RowLoss(torch.autograd.Function):
         if not _composite.has_memory(upstream):
             slopes = _as_tensors(ctx.slopes).scaled(upstream.to(table.dtype))
             return _pure.gradient(problem, row, slopes), *nothing
-        _fused.notice(logits, upstream)
+        if upstream.ndim == 0 and logits.numel() > _fused.SMALL:
+            _fused.notice(upstream.item())
         slopes = scaled(ctx.slopes, upstream.to(table.dtype))
         if not ctx.inplace:
             return rows.gradient(problem, row, slopes), *nothing

@@ -71,7 +71,7 @@ class Plain(NamedTuple):
         count = logits.numel()
         share = 1.0 if self.reduction == "sum" else 1 / count if count else math.inf
         total, suspect = _memory.kernels.elements(
-            _memory.torch_memory().type_code(logits),
+            _memory.torch_memory().codes[logits.dtype],
             logits.data_ptr(),
             target.data_ptr(),
             0 if weight.array is None else weight.array.data_ptr(),

@@ -12,7 +12,7 @@ from torch.nn import _reduction
 from crossentropy import losses
 from crossentropy.losses import Loss
 
-from . import _autograd, _check, _fused
+from . import _autograd, _check, _fused, _prepared
 from ._layout import rows_of
 from ._options import Options
 from ._problem import problem_of
@@ -177,20 +177,27 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
     """
     if (
         not torch.compiler.is_compiling()
-        and loss is None
         and sample_weight is None
         and logit_bias is None
-        and softcap is None
         and smoothing_prior is None
         and mask is None
         and normalizer is None
-        and empty == "nan"
         and size_average is None
         and reduce is None
         and not (inplace_backward or return_stats)
     ):
-        call = _fused.plain_call(
-            input, target, weight, ignore_index, reduction, label_smoothing, temperature, z_loss
+        call = _prepared.call_of(
+            input,
+            target,
+            weight,
+            loss,
+            ignore_index,
+            reduction,
+            label_smoothing,
+            temperature,
+            softcap,
+            z_loss,
+            empty,
         )
         if call is not None:
             return _fused.loss(input, target, call)

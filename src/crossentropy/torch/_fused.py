@@ -8,24 +8,21 @@ scaling is to save; and where upstreams are such, large gradients are left to th
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from crossentropy import rows
-from crossentropy.losses import CrossEntropy
 from crossentropy.losses._registry import is_portable
-from crossentropy.rows import Rows, Training, _memory, _native
+from crossentropy.rows import Training, _memory, _native
+from crossentropy.rows._native import TrainOptions
 
 from . import _composite, _numpy
-from ._options import Options
-from ._problem import Problem, per_class, problem_of
+from ._problem import Problem, per_class
 
-_MEAN, _SUM = Training(), Training(mean=False)
-_MOST = sys.float_info.max
+_MEMORY = _memory.torch_memory()
+_NO_ARRAY: Any = None  # of a template, whose logits and target are still to come
 
 SMALL = 2**16  # logits: some 50 µs for one thread, and a gradient that nobody misses
 
@@ -61,14 +58,14 @@ def loss(logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
     """The loss, with its gradient in the logits."""
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return engine.evaluate(logits, target, wants_gradient=False)[0]
-    result: Tensor = _FusedLoss.apply(logits, target, engine)  # type: ignore[no-untyped-call] # torch's
+    result: Tensor = _apply(logits, target, engine)  # type: ignore[no-untyped-call] # torch's
     return result
 
 
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
-        early = not engine.by_row and is_worth_it(logits)
+        early = not engine.by_row and (_upstreams_are_one or logits.numel() <= SMALL)
         value, ctx.gradient = engine.evaluate(logits, target, wants_gradient=early)
         ctx.save_for_backward(logits, target)
         ctx.engine = engine
@@ -77,20 +74,28 @@ class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
         logits, target = ctx.saved_tensors
-        if torch.is_grad_enabled() or (ctx.engine.by_row and not _composite.has_memory(upstream)):
-            return ctx.engine.gradient(logits, target, upstream), None, None
+        engine, has_memory = ctx.engine, _composite.has_memory(upstream)
+        by_row = engine.by_row
+        if torch.is_grad_enabled() or (by_row and not has_memory):
+            return engine.gradient(logits, target, upstream), None, None
         gradient = taken_gradient(ctx)
-        if ctx.engine.by_row:
-            return ctx.engine.evaluate(logits, target, upstream=upstream)[1], None, None
-        if not _composite.has_memory(upstream):
+        if by_row:
+            return engine.evaluate(logits, target, upstream=upstream)[1], None, None
+        if not has_memory:
             if gradient is None:
-                gradient = ctx.engine.evaluate(logits, target)[1]
+                gradient = engine.evaluate(logits, target)[1]
             return gradient * upstream, None, None
-        notice(logits, upstream)
         factor = upstream.item()
+        if logits.numel() > SMALL:
+            notice(factor)
         if gradient is None or factor != 1:
-            gradient = ctx.engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
+            gradient = engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
         return gradient, None, None
+
+
+# `_FusedLoss.apply` without its look for transforms, which other routes take: that look is a
+# tenth of a small step
+_apply = super(torch.autograd.Function, _FusedLoss).apply
 
 
 def taken_gradient(ctx: Any) -> Tensor | None:
@@ -102,11 +107,10 @@ def taken_gradient(ctx: Any) -> Tensor | None:
     return gradient
 
 
-def notice(logits: Tensor, upstream: Tensor) -> None:
+def notice(upstream: float) -> None:
     """Take a large loss's upstream for what the next will be, on whichever route it came."""
     global _upstreams_are_one
-    if logits.numel() > SMALL and upstream.ndim == 0:
-        _upstreams_are_one = upstream.item() == 1
+    _upstreams_are_one = upstream == 1
 
 
 def is_worth_it(logits: Tensor) -> bool:
@@ -117,16 +121,14 @@ def is_worth_it(logits: Tensor) -> bool:
 # ---- class indices -----------------------------------------------------------------------------
 
 
-class Call(NamedTuple):
+@dataclass(slots=True)
+class Call:
     """A call of the loss as the kernels take it, but for logits and target."""
 
-    training: Training
-    problem: Callable[[Tensor], Problem]  # for routes that differentiate again
-    ignore_index: int
-    temperature: float = 1.0
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-    softcap: float | None = None
+    by_row: ClassVar[bool] = False
+
+    native: TrainOptions
+    problem: Problem  # for routes that differentiate again
 
     def evaluate(
         self,
@@ -139,101 +141,32 @@ class Call(NamedTuple):
     ) -> tuple[Tensor, Tensor | None]:
         """The loss, and its gradient times `upstream`."""
         value, gradient = _native.train(
-            Rows(
-                logits,
-                target,
-                self.weight,
-                self.temperature,
-                self.bias,
-                self.softcap,
-                self.ignore_index,
-                torch.get_num_threads(),
-            ),
-            self.training,
-            _memory.torch_memory(),
+            logits,
+            target,
+            self.native,
+            _MEMORY,
+            n_threads=torch.get_num_threads(),
             wants_gradient=wants_gradient,
             upstream=float(upstream),
             out=out,
         )
         return torch.scalar_tensor(value, dtype=logits.dtype), gradient
 
-    @property
-    def by_row(self) -> bool:
-        """Whether there is a loss for each row."""
-        return False
-
     def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
         """The gradient, as a function that autograd can differentiate again."""
-        return _composite.gradient(logits, target, self.problem(logits), upstream)
+        problem = self.problem.weighted(self.native.class_weight)
+        return _composite.gradient(logits, target, problem, upstream)
 
-
-# ---- plain cross entropy ------------------------------------------------------------------------
-
-
-def plain_call(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-    temperature: float,
-    z_loss: float,
-) -> Call | None:
-    """Cross entropy with torch's own options, and two that need no more, with little Python around.
-
-    None where something is not plain and right: other routes check and explain.
-    """
-    if not (
-        input.ndim == 2
-        and input.dtype in _numpy.TYPES
-        and _numpy.is_plain(input)
-        and target.dtype is torch.int64
-        and target.shape == input.shape[:1]
-        and _numpy.is_plain(target)
-        and (weight is None or _is_constant(weight, input.shape[1:], input.dtype))
-        and reduction in ("mean", "sum")
-        and _is_number(label_smoothing, 0, 1)
-        and (_is_number(temperature, 0, _MOST) and temperature > 0)
-        and _is_number(z_loss, 0, _MOST)
-        and rows.path() != "reference"
-        and not _composite.transformed()
-        and is_worth_it(input)
-    ):
-        return None
-    training = _MEAN if reduction == "mean" else _SUM
-    if not (weight is None and label_smoothing == 0 and z_loss == 0):
-        share = label_smoothing / max(input.shape[1], 1)
-        training = Training(
-            training.rule, weight, None, label_smoothing, share, z_loss, training.mean
-        )
-
-    def problem(logits: Tensor) -> Problem:
-        given = Options(
-            CrossEntropy(),
-            weight,
-            ignore_index,
-            reduction,
-            label_smoothing,
-            temperature=temperature,
-            z_loss=z_loss,
-        )
-        return problem_of(logits, given)
-
-    smoothed = weight if label_smoothing else None  # which alone reads all classes' weights
-    return Call(training, problem, ignore_index, temperature, smoothed)
-
-
-def _is_number(value: object, least: float, most: float) -> bool:
-    return isinstance(value, float | int) and least <= value <= most
-
-
-def _is_constant(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
-    fits = tensor.dtype is dtype and tensor.shape == shape and not tensor.requires_grad
-    return fits and _numpy.is_plain(tensor)
-
-
-# ---- the family ---------------------------------------------------------------------------------
+    def weighted(self, weight: Tensor) -> Call | None:
+        """The call with class weights, if the rows have place for both theirs and the loss's."""
+        objective, native = self.problem.objective, self.native
+        smoothed = None
+        if objective.label_smoothing:  # which alone reads the weights of all classes
+            if objective.loss.needs_weighted:
+                return None
+            smoothed = weight
+        options = TrainOptions(smoothed, native.bias, weight, native.sample_weight, native.numbers)
+        return Call(options, self.problem)
 
 
 def call_of(problem: Problem, logits: Tensor) -> Call | None:
@@ -243,7 +176,7 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
     """
     objective = problem.objective
     rule = objective.loss.kernel_rule if is_portable(objective.loss) else None
-    if rule is None or problem.reduction == "none" or not is_worth_it(logits):
+    if rule is None or problem.reduction == "none":
         return None
     normalizer = problem.normalizer
     if normalizer is not None and math.isnan(normalizer):
@@ -260,12 +193,4 @@ def call_of(problem: Problem, logits: Tensor) -> Call | None:
         normalizer=math.nan if normalizer is None else float(normalizer),
         empty_is_zero=problem.empty == "zero",
     )
-    return Call(
-        training,
-        lambda _: problem,
-        problem.ignore_index,
-        problem.temperature,
-        problem.weight,
-        problem.bias,
-        problem.softcap,
-    )
+    return Call(_native.train_options(problem.rows(_NO_ARRAY, _NO_ARRAY), training), problem)

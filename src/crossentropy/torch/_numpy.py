@@ -31,7 +31,7 @@ def takes(problem: Problem, logits: Tensor) -> bool:
 
 def is_plain(tensor: Tensor) -> bool:
     """Whether its numbers lie where it points, one after the other."""
-    return _memory.torch_memory().has_memory(tensor) and tensor.is_contiguous()
+    return _memory.torch_memory().are_plain(tensor)
 
 
 def in_double(tensor: Tensor) -> Tensor:

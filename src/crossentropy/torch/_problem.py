@@ -71,6 +71,13 @@ class Problem(NamedTuple):
         loss: Tensor = self._reduced(value, self._share(row), row)
         return loss.to(row.rows.logits.dtype)
 
+    def weighted(self, class_weight: Tensor | None) -> Problem:
+        """With class weights, where it has none of its own."""
+        if class_weight is None or self.objective.class_weight is not None:
+            return self
+        objective = self.objective._replace(class_weight=class_weight)
+        return self._replace(objective=objective, weight=objective.weight)
+
     def tensors(self) -> list[Tensor]:
         """All tensors among the options."""
         objective, own = self.objective, (self.weight, self.bias, self.sample_weight)
