@@ -75,37 +75,55 @@ CROSSENTROPY_INLINE LogAndInverse<T> log_and_inverse_of_sum(Vector<T> own, Vecto
   return {log + lost, inverse};
 }
 
+// What rows' sums over j != y come to.
+template <typename T>
+struct Finished {
+  Vector<T> lse, log_prob, prob, prob_rest, prob_of_max, top_prob;
+};
+
 // With t = max - z_y and e = exp(-|t|), the softmax's denominator relative to its greatest term is
 // 1 + sum e where the target is greatest, else sum + e: one logarithm, which cancels nowhere.
+template <typename T>
+CROSSENTROPY_INLINE Finished<T> finished(Vector<T> target_logit, Vector<T> greatest,
+                                         Vector<T> sum) {
+  constexpr T infinity = static_cast<T>(kInfinity), nothing = 0;
+  const Vector<T> one = broadcast<T>(1), least = broadcast(Exp<T>::lowest);
+  // +inf is inf - inf, which the margin would hide
+  const Vector<T> z_y = target_logit == infinity ? target_logit - target_logit : target_logit;
+  const Vector<T> max = sum == nothing ? z_y : greatest, t = max - z_y;
+  const auto first = t <= nothing;
+  const Vector<T> e = exp_above<T>(first ? t : -t, least);
+  const Vector<T> rest = first ? sum * e : sum, own = first ? one : e;
+  const auto [log_total, inverse] = log_and_inverse_of_sum<T>(own, rest, first);
+  return {(first ? z_y : max) + log_total,
+          first ? -log_total : -log_total - t,
+          own * inverse,
+          rest * inverse,
+          (first ? e : one) * inverse,
+          inverse};
+}
+
 inline void finish(const Rows& rows, Batch& batch, const Statistics& out, int64_t begin,
                    int64_t size) {
-  const Vector<double> one = broadcast(1.0), zero{}, least = broadcast(Exp<double>::lowest);
+  const Vector<double> zero{};
   for (int64_t k = 0; k < size; k += Lanes<double>::count) {
-    const Vector<double> given = load(batch.target_logit + k), sum = load(batch.sum + k);
-    // +inf is inf - inf, which the margin would hide
-    const Vector<double> z_y = given == kInfinity ? given - given : given;
-    const Vector<double> max = sum == 0.0 ? z_y : load(batch.max + k), t = max - z_y;
-    const auto first = t <= 0.0;
-    const Vector<double> e = exp_above<double>(first ? t : -t, least);
-    const Vector<double> rest = first ? sum * e : sum, own = first ? one : e;
-    const auto [log_total, inverse] = log_and_inverse_of_sum<double>(own, rest, first);
-    const Vector<double> lse = (first ? z_y : max) + log_total;
-    const Vector<double> log_prob = first ? -log_total : -log_total - t;
+    const Finished<double> row =
+        finished<double>(load(batch.target_logit + k), load(batch.max + k), load(batch.sum + k));
     const int64_t part = size - k, i = begin + k;
-    write_lanes(out.lse + i, lse, part);
-    write_lanes(out.log_prob + i, log_prob, part);
-    write_lanes(out.prob + i, own * inverse, part);
-    write_lanes(out.prob_rest + i, rest * inverse, part);
-    const Vector<double> prob_of_max = (first ? e : one) * inverse;
-    store(batch.prob_of_max + k, prob_of_max);
-    if (out.top_prob) write_lanes(out.top_prob + i, inverse, part);  // its greatest term is 1
+    write_lanes(out.lse + i, row.lse, part);
+    write_lanes(out.log_prob + i, row.log_prob, part);
+    write_lanes(out.prob + i, row.prob, part);
+    write_lanes(out.prob_rest + i, row.prob_rest, part);
+    store(batch.prob_of_max + k, row.prob_of_max);
+    if (out.top_prob) write_lanes(out.top_prob + i, row.top_prob, part);
     if (out.square_rest)
-      write_lanes(out.square_rest + i, load(batch.squares + k) * prob_of_max * prob_of_max, part);
+      write_lanes(out.square_rest + i, load(batch.squares + k) * row.prob_of_max * row.prob_of_max,
+                  part);
     if (out.weighted_nll == nullptr) continue;
     // -sum w_j log p_j; what has no weight contributes nothing, even at a masked logit
     const Vector<double> w_y = load(batch.target_weight + k), others = rows.weight_total - w_y;
-    const Vector<double> relative = others * (lse - load(batch.reference + k));
-    const Vector<double> of_target = w_y == 0.0 ? zero : w_y * log_prob;
+    const Vector<double> relative = others * (row.lse - load(batch.reference + k));
+    const Vector<double> of_target = w_y == 0.0 ? zero : w_y * row.log_prob;
     write_lanes(out.weighted_nll + i,
                 (others == 0.0 ? zero : relative) - load(batch.weighted + k) - of_target, part);
   }

@@ -96,8 +96,27 @@ CROSSENTROPY_INLINE Vector<T> magnitude(Vector<T> x) {
   return x < static_cast<T>(0) ? -x : x;
 }
 
-// tanh x = (1 - d) / (1 + d) and its slope 4 d / (1 + d)^2, by d = e^-2|x|. d - 1 is 2^n (e^r - 1)
-// + (2^n - 1), which does not cancel where x is small.
+// e^x and e^x - 1 where lowest <= x <= highest; garbage elsewhere, but NaN where x is NaN. The
+// second is 2^n (e^r - 1) + (2^n - 1), which does not cancel where x is small.
+template <typename T>
+struct ExpAndLess {
+  Vector<T> exp, less_one;
+};
+
+template <typename T>
+CROSSENTROPY_INLINE ExpAndLess<T> exp_and_less_within(Vector<T> x) {
+  using E = Exp<T>;
+  using Bits = typename Lanes<T>::Bits;
+  constexpr T log2e = static_cast<T>(1.4426950408889634074);
+  constexpr auto bias = static_cast<typename BitsOf<T>::type>(E::bias);
+  const Vector<T> shifted = x * log2e + E::round, n = shifted - E::round;
+  const Vector<T> r = (x - n * E::ln2_high) - n * E::ln2_low;
+  const auto power = (Vector<T>)(((Bits)shifted << E::mantissa_bits) + (bias << E::mantissa_bits));
+  const Vector<T> p = exp_quotient<T>(r) * r, one = broadcast(static_cast<T>(1));
+  return {(p + one) * power, p * power + (power - one)};
+}
+
+// tanh x = (1 - d) / (1 + d) and its slope 4 d / (1 + d)^2, by d = e^-2|x|.
 template <typename T>
 struct Tanh {
   Vector<T> value, slope;
@@ -105,20 +124,11 @@ struct Tanh {
 
 template <typename T>
 CROSSENTROPY_INLINE Tanh<T> tanh(Vector<T> x) {
-  using E = Exp<T>;
-  using Bits = typename Lanes<T>::Bits;
-  constexpr T log2e = static_cast<T>(1.4426950408889634074);
-  constexpr auto bias = static_cast<typename BitsOf<T>::type>(E::bias);
-  const Vector<T> lowest = broadcast<T>(E::lowest);
+  const Vector<T> lowest = broadcast<T>(Exp<T>::lowest), one = broadcast(static_cast<T>(1));
   const Vector<T> twice = magnitude<T>(x) * static_cast<T>(-2);
-  const Vector<T> y = lowest > twice ? lowest : twice;
-  const Vector<T> shifted = y * log2e + E::round, n = shifted - E::round;
-  const Vector<T> r = (y - n * E::ln2_high) - n * E::ln2_low;
-  const auto power = (Vector<T>)(((Bits)shifted << E::mantissa_bits) + (bias << E::mantissa_bits));
-  const Vector<T> p = exp_quotient<T>(r) * r, one = broadcast(static_cast<T>(1));
-  const Vector<T> decay = (p + one) * power, less = p * power + (power - one);
-  const Vector<T> inverse = one / (less + static_cast<T>(2)), size = less * inverse;
-  return {x < static_cast<T>(0) ? size : -size, static_cast<T>(4) * decay * inverse * inverse};
+  const ExpAndLess<T> d = exp_and_less_within<T>(lowest > twice ? lowest : twice);
+  const Vector<T> inverse = one / (d.less_one + static_cast<T>(2)), size = d.less_one * inverse;
+  return {x < static_cast<T>(0) ? size : -size, static_cast<T>(4) * d.exp * inverse * inverse};
 }
 
 // x = 2^n m with m near 1, for normal x > 0.

@@ -171,7 +171,11 @@ struct KeptTiles {
       for (int64_t k = 0; k < tile.size; ++k) maxima[t][k] = sums.max[k];
     }
     finish_tile(rows, target, sums, tile.size, batch);
-    finish(rows, batch, out, tile.begin, tile.size);
+    // few classes do not hide what doubles take; a weighted sum needs them, for the row's offset
+    if (count == 1 && rows.weight == nullptr)
+      finish_in_own_type(out, tile);
+    else
+      finish(rows, batch, out, tile.begin, tile.size);
   }
 
   // False where the factors are too large: nothing was written.
@@ -194,6 +198,19 @@ struct KeptTiles {
   }
 
  private:
+  // `finish`; `out` has room for a whole batch.
+  void finish_in_own_type(const Statistics& out, const TileRows& tile) {
+    for (int64_t k = 0; k < tile.size; k += Lanes<T>::count) {
+      const Finished<T> row =
+          finished<T>(load_doubles<T>(batch.target_logit + k), load_doubles<T>(batch.max + k),
+                      load_doubles<T>(batch.sum + k));
+      store_doubles(out.lse + tile.begin + k, row.lse);
+      store_doubles(out.log_prob + tile.begin + k, row.log_prob);
+      store_doubles(out.prob + tile.begin + k, row.prob);
+      store_doubles(out.prob_rest + tile.begin + k, row.prob_rest);
+      store_doubles(batch.prob_of_max + k, row.prob_of_max);
+    }
+  }
   int64_t classes_of(int64_t t) const {
     const int64_t left = rows.classes - t * kTileClasses;
     return left < kTileClasses ? left : kTileClasses;

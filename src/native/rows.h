@@ -75,14 +75,16 @@ inline ExpSums sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T
 template <typename T>
 inline double even_sum(const T* buffer, int64_t size, T reference) {
   constexpr int64_t lanes = Lanes<T>::count;
-  Vector<T> s0{}, s1{};
+  Vector<T> s0{}, s1{}, s2{}, s3{};
   int64_t j = 0;
-  for (; j + 2 * lanes <= size; j += 2 * lanes) {
+  for (; j + 4 * lanes <= size; j += 4 * lanes) {
     s0 += load(buffer + j) - reference;
     s1 += load(buffer + j + lanes) - reference;
+    s2 += load(buffer + j + 2 * lanes) - reference;
+    s3 += load(buffer + j + 3 * lanes) - reference;
   }
   for (; j < size; j += lanes) s0 += read_lanes(buffer + j, size - j, reference) - reference;
-  return reduce_add(s0 + s1);
+  return reduce_add((s0 + s1) + (s2 + s3));
 }
 
 // sum_j w_j (z_j - reference); w_j = 0 contributes nothing, even at z_j = -inf.

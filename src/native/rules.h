@@ -39,12 +39,6 @@ inline Numbers power(Numbers x, double exponent) {
   return result;
 }
 
-// e^x - 1, which does not cancel where x is small.
-inline Numbers expm1(Numbers x) {
-  const Numbers near = exp_quotient<double>(x) * x, far = exp<double>(x) - 1.0;
-  return magnitude<double>(x) < 0.34 ? near : far;
-}
-
 // (1 - p)^gamma (-u)
 inline Ruled focal(const Target& row, double gamma) {
   const Numbers q = row.prob_rest, pu = row.prob * at_least(-1000.0, row.log_prob);
@@ -59,8 +53,11 @@ inline Ruled focal(const Target& row, double gamma) {
 // (1 - p^q) / q, constant for p <= least
 inline Ruled deformed(const Target& row, double q, double least) {
   const Numbers u = least > 0 ? at_least(::log(least), row.log_prob) : row.log_prob;
-  const Numbers exponent = u * q, bounded = at_most(kLogMost, exponent), zero{};
-  const Numbers value = q == 0 ? -u : expm1(bounded) * (-1 / q), slope = exp<double>(bounded);
+  const Numbers exponent = u * q, zero{};
+  const Numbers bounded = at_most(kLogMost, at_least(Exp<double>::lowest, exponent));
+  const ExpAndLess<double> power = exp_and_less_within<double>(bounded);
+  const Numbers value = q == 0 ? -u : power.less_one * (-1 / q);
+  const Numbers slope = exponent < Exp<double>::lowest ? zero : power.exp;
   const Numbers infinite = broadcast(kInfinity);
   return {exponent > kLogMost ? infinite : value,
           least > 0 ? (row.prob <= least ? zero : slope) : slope};

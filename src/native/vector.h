@@ -206,6 +206,15 @@ inline void store_doubles(double* to, Vector<float> v) {
   store(to + Lanes<double>::count, high);
 }
 
+// As many doubles as a vector of these has lanes, rounded to them.
+template <typename T>
+inline Vector<T> load_doubles(const double* from) {
+  typedef double Wide __attribute__((vector_size(Lanes<T>::count * sizeof(double))));
+  Wide wide;
+  std::memcpy(&wide, from, sizeof wide);
+  return __builtin_convertvector(wide, Vector<T>);
+}
+
 // In doubles, the halves of the lanes added.
 inline Vector<double> in_doubles(Vector<double> v) { return v; }
 inline Vector<double> in_doubles(Vector<float> v) {
