@@ -35,14 +35,22 @@ typedef uint16_t Shorts __attribute__((vector_size(kFloats * 2)));
 typedef uint32_t UnsignedWords __attribute__((vector_size(kFloats * 4)));
 
 inline Words widen(Shorts bits) { return (Words) __builtin_convertvector(bits, UnsignedWords); }
-inline Shorts narrow(Words bits) { return __builtin_convertvector((UnsignedWords)bits, Shorts); }
+// Of words below 2^16.
+inline Shorts narrow(Words bits) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  // what compilers make of the conversion takes a mask for the upper halves first
+  return (Shorts)_mm_packus_epi32(_mm256_castsi256_si128((__m256i)bits),
+                                  _mm256_extracti128_si256((__m256i)bits, 1));
+#else
+  return __builtin_convertvector((UnsignedWords)bits, Shorts);
+#endif
+}
 
 inline Floats to_floats(Shorts bits, BFloat16) { return (Floats)(widen(bits) << 16); }
 
 inline Shorts from_floats(Floats v, BFloat16) {
-  const Words bits = (Words)v;
-  const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return narrow(v == v ? rounded : ((bits >> 16) | 0x40));
+  const Words bits = (Words)v, rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  return narrow((Words)((UnsignedWords)(rounded | (v != v)) >> 16));  // all bits set are a NaN
 }
 
 #if defined(__AVX512F__)
