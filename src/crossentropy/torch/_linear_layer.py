@@ -221,15 +221,16 @@ class Sums:
             self._bias[classes] += own.view(-1, self._layer.shape.positions)
         runs = _kept(gradient, self._layer.options.gradient_filter)
         if self._input is not None:
-            total, weight = self._input.at(samples), workshop.weight(classes)
+            weight = workshop.weight(classes)
+            total = self._input.at(samples, complete=len(runs) > 0)
             for run in runs:
-                _add_product(total, gradient[run].t(), weight[run])
+                total.add(gradient[run].t(), weight[run])
         if self._weight is not None:
-            positions = self._layer.shape.positions
+            positions, input = self._layer.shape.positions, workshop.input(samples)
             rows = slice(classes.start * positions, classes.stop * positions)
-            total, input = self._weight.at(rows), workshop.input(samples)
+            total = self._weight.at(rows, complete=runs == [slice(0, gradient.shape[0])])
             for run in runs:
-                _add_product(total[run], gradient[run], input)
+                total.add(gradient[run], input, run)
 
     def result(self) -> Gradients:
         """The gradients, when all is added."""
@@ -246,40 +247,50 @@ class _Sum:
 
     def __init__(self, operand: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         self._out = _room(shape, operand.dtype, operand)
-        self._dtype = dtype if operand.dtype is not dtype else None
+        self._apart = operand.dtype is not dtype
+        self._dtype = dtype
         self._part: slice | None = None
         self._memory: Tensor | None = None
         self._sum = self._out
-        if self._dtype is None:
-            self._out.zero_()
+        self._begun: set[int] = set()  # where the parts begin that have a sum
+        self._is_new = False  # whether the current one has none: a product takes its place
 
-    def at(self, part: slice) -> Tensor:
-        """The sum of some rows."""
-        if self._dtype is None:
-            return self._out[part]
-        if part != self._part:
+    def at(self, part: slice, *, complete: bool) -> _Sum:
+        """The sum of some rows, all of which the next product is of where it is `complete`."""
+        if not self._apart:
+            self._sum, self._is_new = self._out[part], part.start not in self._begun
+            self._begun.add(part.start)
+        elif part != self._part:
             self._round()
             into = self._out[part]
             if self._memory is None:  # the first part is the largest
                 self._memory = _room(tuple(into.shape), self._dtype, into)
-            self._part, self._sum = part, self._memory[: into.shape[0]].zero_()
-        return self._sum
+            self._part, self._sum, self._is_new = part, self._memory[: into.shape[0]], True
+        if self._is_new and not complete:
+            self._sum.zero_()
+            self._is_new = False
+        return self
+
+    def add(self, a: Tensor, b: Tensor, rows: slice = slice(None)) -> None:
+        """Add a @ b to some of its rows."""
+        total, is_new, self._is_new = self._sum[rows], self._is_new, False
+        if a.dtype is not total.dtype:
+            total.copy_(a @ b) if is_new else total.add_(a @ b)
+        elif is_new:
+            torch.mm(a, b, out=total)
+        else:
+            total.addmm_(a, b)
 
     def result(self) -> Tensor:
         """All rows."""
         self._round()
+        if self._part is None and not self._begun:  # there was no block
+            self._out.zero_()
         return self._out
 
     def _round(self) -> None:
         if self._part is not None:
             self._out[self._part] = self._sum
-
-
-def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    if a.dtype is total.dtype:
-        total.addmm_(a, b)
-    else:
-        total.add_(a @ b)
 
 
 def _kept(gradient: Tensor, threshold: float) -> list[slice]:
