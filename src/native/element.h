@@ -35,6 +35,7 @@ typedef uint16_t Shorts __attribute__((vector_size(kFloats * 2)));
 typedef uint32_t UnsignedWords __attribute__((vector_size(kFloats * 4)));
 
 inline Words widen(Shorts bits) { return (Words) __builtin_convertvector(bits, UnsignedWords); }
+
 // Of words below 2^16.
 inline Shorts narrow(Words bits) {
 #if defined(__AVX2__) && !defined(__AVX512F__)

@@ -54,18 +54,29 @@ CROSSENTROPY_INLINE Vector<T> exp_quotient(Vector<T> r) {
   return p;
 }
 
-// 2^-Halvings e^x where lowest <= x <= highest; garbage elsewhere, but NaN where x is NaN.
+// x = n ln2 + r with |r| <= ln2/2, and 2^(n - Halvings).
+template <typename T>
+struct Reduced {
+  Vector<T> r, power;
+};
+
 template <typename T, int Halvings = 0>
-CROSSENTROPY_INLINE Vector<T> exp_within(Vector<T> x) {
+CROSSENTROPY_INLINE Reduced<T> reduced(Vector<T> x) {
   using E = Exp<T>;
   using Bits = typename Lanes<T>::Bits;
   constexpr T log2e = static_cast<T>(1.4426950408889634074);
   constexpr auto bias = static_cast<typename BitsOf<T>::type>(E::bias - Halvings);
-  const Vector<T> shifted = x * log2e + E::round;
-  const Vector<T> n = shifted - E::round;
-  const Vector<T> r = (x - n * E::ln2_high) - n * E::ln2_low;
-  const Vector<T> p = exp_quotient<T>(r) * r + E::coefficients[0];
-  return p * (Vector<T>)(((Bits)shifted << E::mantissa_bits) + (bias << E::mantissa_bits));
+  const Vector<T> shifted = x * log2e + E::round, n = shifted - E::round;
+  return {(x - n * E::ln2_high) - n * E::ln2_low,
+          (Vector<T>)(((Bits)shifted << E::mantissa_bits) + (bias << E::mantissa_bits))};
+}
+
+// 2^-Halvings e^x where lowest <= x <= highest; garbage elsewhere, but NaN where x is NaN.
+template <typename T, int Halvings = 0>
+CROSSENTROPY_INLINE Vector<T> exp_within(Vector<T> x) {
+  const auto [r, power] = reduced<T, Halvings>(x);
+  const Vector<T> p = exp_quotient<T>(r) * r + Exp<T>::coefficients[0];
+  return p * power;
 }
 
 // For sums in which some term is 1: x <= 0 or NaN, and what is below `lowest` counts as `lowest`.
@@ -105,13 +116,7 @@ struct ExpAndLess {
 
 template <typename T>
 CROSSENTROPY_INLINE ExpAndLess<T> exp_and_less_within(Vector<T> x) {
-  using E = Exp<T>;
-  using Bits = typename Lanes<T>::Bits;
-  constexpr T log2e = static_cast<T>(1.4426950408889634074);
-  constexpr auto bias = static_cast<typename BitsOf<T>::type>(E::bias);
-  const Vector<T> shifted = x * log2e + E::round, n = shifted - E::round;
-  const Vector<T> r = (x - n * E::ln2_high) - n * E::ln2_low;
-  const auto power = (Vector<T>)(((Bits)shifted << E::mantissa_bits) + (bias << E::mantissa_bits));
+  const auto [r, power] = reduced<T>(x);
   const Vector<T> p = exp_quotient<T>(r) * r, one = broadcast(static_cast<T>(1));
   return {(p + one) * power, p * power + (power - one)};
 }

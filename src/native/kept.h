@@ -211,6 +211,7 @@ struct KeptTiles {
       store_doubles(batch.prob_of_max + k, row.prob_of_max);
     }
   }
+
   int64_t classes_of(int64_t t) const {
     const int64_t left = rows.classes - t * kTileClasses;
     return left < kTileClasses ? left : kTileClasses;
