@@ -114,35 +114,28 @@ class TorchMemory:
 
     def readable(self, array: Any) -> bool:
         """Whether it is logits that the kernels can read."""
-        return array.dtype in self.codes and self.has_memory(array)
+        return array.dtype in self.codes and self.have_memory(array)
 
     def are_plain(self, *arrays: Any) -> bool:
         """Whether their numbers lie where they point, one after the other."""
-        for array in arrays:  # one function for all: small batches wait for every call
+        return self.have_memory(*arrays) and all(map(self.is_contiguous, arrays))
+
+    def have_memory(self, *arrays: Any) -> bool:
+        """Whether their numbers lie where they point: plain and on the CPU.
+
+        A view may be lazily negated, and a tensor of lazy zeros has no memory at all, nor has what
+        outlived a function transform.
+        """
+        for array in arrays:
             if (
                 type(array) not in self._classes
                 or not array.is_cpu
-                or not array.is_contiguous()
                 or array.is_neg()
                 or array._is_zerotensor()
                 or self._is_wrapped(array)
             ):
                 return False
         return True
-
-    def has_memory(self, array: Any) -> bool:
-        """Whether its numbers lie where it points: plain and on the CPU.
-
-        A view may be lazily negated, and a tensor of lazy zeros has no memory at all, nor has what
-        outlived a function transform.
-        """
-        return (
-            type(array) in self._classes
-            and array.is_cpu
-            and not array.is_neg()
-            and not array._is_zerotensor()
-            and not self._is_wrapped(array)
-        )
 
     def table(self, shape: tuple[int, int]) -> Any:
         return self._torch.empty(shape, dtype=self._torch.float64)

@@ -131,7 +131,7 @@ def train(
     IndexError
         If a target is out of range.
     """
-    result, fresh = memory.output(logits) if wants_gradient and out is None else (out, False)
+    result, fresh = output(logits, memory, out) if wants_gradient else (None, False)
     weight, bias, class_weight, sample_weight, numbers = options
     shape = logits.shape
     bad, loss = kernels.train(  # in one piece: small batches wait for every call

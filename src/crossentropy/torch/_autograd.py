@@ -96,8 +96,7 @@ class _RowLoss(torch.autograd.Function):
         if not _composite.has_memory(upstream):
             slopes = _as_tensors(ctx.slopes).scaled(upstream.to(table.dtype))
             return _pure.gradient(problem, row, slopes), *nothing
-        if upstream.ndim == 0 and logits.numel() > _fused.SMALL:
-            _fused.notice(upstream.item())
+        _fused.notice(logits, upstream)
         slopes = scaled(ctx.slopes, upstream.to(table.dtype))
         if not ctx.inplace:
             return rows.gradient(problem, row, slopes), *nothing

@@ -53,7 +53,7 @@ def loss(given: Elements, call: Call) -> Tensor:
         return composite(given, call)
     if _is_native(given, call):
         return _native_loss(given, call)
-    if _memory.torch_memory().has_memory(given.target):
+    if _memory.torch_memory().have_memory(given.target):
         check_targets(given)
     return composite(given, call)
 
@@ -99,7 +99,7 @@ def _is_constant(value: Tensor | float | None) -> bool:
     """Whether it is no tensor, or one whose numbers are at hand and ask for no gradient."""
     if not isinstance(value, Tensor):
         return True
-    return not value.requires_grad and _memory.torch_memory().has_memory(value)
+    return not value.requires_grad and _memory.torch_memory().have_memory(value)
 
 
 def _native_loss(given: Elements, call: Call) -> Tensor:

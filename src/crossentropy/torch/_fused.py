@@ -65,7 +65,7 @@ def loss(logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
-        early = not engine.by_row and (_upstreams_are_one or logits.numel() <= SMALL)
+        early = not engine.by_row and is_worth_it(logits)
         value, ctx.gradient = engine.evaluate(logits, target, wants_gradient=early)
         ctx.save_for_backward(logits, target)
         ctx.engine = engine
@@ -85,9 +85,8 @@ class _FusedLoss(torch.autograd.Function):
             if gradient is None:
                 gradient = engine.evaluate(logits, target)[1]
             return gradient * upstream, None, None
+        notice(logits, upstream)
         factor = upstream.item()
-        if logits.numel() > SMALL:
-            notice(factor)
         if gradient is None or factor != 1:
             gradient = engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
         return gradient, None, None
@@ -107,10 +106,11 @@ def taken_gradient(ctx: Any) -> Tensor | None:
     return gradient
 
 
-def notice(upstream: float) -> None:
+def notice(logits: Tensor, upstream: Tensor) -> None:
     """Take a large loss's upstream for what the next will be, on whichever route it came."""
     global _upstreams_are_one
-    _upstreams_are_one = upstream == 1
+    if logits.numel() > SMALL and upstream.ndim == 0:
+        _upstreams_are_one = upstream.item() == 1
 
 
 def is_worth_it(logits: Tensor) -> bool:
@@ -121,11 +121,11 @@ def is_worth_it(logits: Tensor) -> bool:
 # ---- class indices -----------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """A call of the loss as the kernels take it, but for logits and target."""
 
-    by_row: ClassVar[bool] = False
+    by_row: ClassVar[bool] = False  # there is one loss for all
 
     native: TrainOptions
     problem: Problem  # for routes that differentiate again
@@ -158,13 +158,14 @@ class Call:
         return _composite.gradient(logits, target, problem, upstream)
 
     def weighted(self, weight: Tensor) -> Call | None:
-        """The call with class weights, if the rows have place for both theirs and the loss's."""
+        """The call with class weights; None where `Objective.weight` refuses them.
+
+        The problem gets them when it is asked for, since making another takes as long as a kernel.
+        """
         objective, native = self.problem.objective, self.native
-        smoothed = None
-        if objective.label_smoothing:  # which alone reads the weights of all classes
-            if objective.loss.needs_weighted:
-                return None
-            smoothed = weight
+        smoothed = weight if objective.label_smoothing else None
+        if smoothed is not None and objective.loss.needs_weighted:
+            return None
         options = TrainOptions(smoothed, native.bias, weight, native.sample_weight, native.numbers)
         return Call(options, self.problem)
 

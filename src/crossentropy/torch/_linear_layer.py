@@ -274,12 +274,12 @@ class _Sum:
     def add(self, a: Tensor, b: Tensor, rows: slice = slice(None)) -> None:
         """Add a @ b to some of its rows."""
         total, is_new, self._is_new = self._sum[rows], self._is_new, False
-        if a.dtype is not total.dtype:
-            total.copy_(a @ b) if is_new else total.add_(a @ b)
-        elif is_new:
+        if not is_new:
+            _add_product(total, a, b)
+        elif a.dtype is total.dtype:
             torch.mm(a, b, out=total)
         else:
-            total.addmm_(a, b)
+            total.copy_(a @ b)
 
     def result(self) -> Tensor:
         """All rows."""
@@ -291,6 +291,13 @@ class _Sum:
     def _round(self) -> None:
         if self._part is not None:
             self._out[self._part] = self._sum
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    if a.dtype is total.dtype:
+        total.addmm_(a, b)
+    else:
+        total.add_(a @ b)
 
 
 def _kept(gradient: Tensor, threshold: float) -> list[slice]:

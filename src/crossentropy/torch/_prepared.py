@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -117,7 +116,3 @@ def _is_number(value: object, least: float, most: float) -> bool:
 def _is_constant(weight: Tensor, input: Tensor) -> bool:
     fits = weight.dtype is input.dtype and weight.shape == input.shape[1:]
     return fits and not weight.requires_grad and _MEMORY.are_plain(weight)
-
-
-def _is_ours(loss: object) -> TypeGuard[Loss]:
-    return isinstance(loss, Loss) and is_portable(loss)
