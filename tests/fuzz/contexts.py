@@ -1,6 +1,8 @@
 """A case through each public way in: numbers by name, from the tested path or from the oracle."""
 
 import contextlib
+import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -274,6 +276,21 @@ def slopes(case):
 
 
 _NONE = -(2**63)
+
+
+def jump(case, name, delta):
+    """How far a result leaps at a threshold of the loss that a log-probability off by δ passes."""
+    loss = case.options["loss"]
+    if not hasattr(loss, "k"):
+        return 0.0
+    low, high = (
+        dataclasses.replace(loss, k=min(1.0, loss.k * math.exp(move))) for move in (-delta, delta)
+    )
+    below, above = (
+        wanted(dataclasses.replace(case, options=case.options | {"loss": moved}))[name]
+        for moved in (low, high)
+    )
+    return np.nan_to_num(np.abs(above - below))
 
 
 def share(case):

@@ -1,6 +1,7 @@
 """The search itself: it must notice what it is there to find."""
 
 import contextlib
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -11,13 +12,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("ml_dtypes")
 
-from crossentropy import rows
+from crossentropy import losses, rows
 from crossentropy.torch import _fused
 
 from . import contexts, layouts
 from .__main__ import supervise
 from .draw import case
 from .guarded import Guarded
+from .tolerance import allowed
 from .verdict import WrongError, judge
 
 ORDINARY = 5  # a seed like any other
@@ -75,6 +77,24 @@ def test_a_wrong_answer_is_found(monkeypatch, context):
     monkeypatch.setitem(contexts._RUNS, context, slightly_wrong)
     with pytest.raises(WrongError, match="gradient"):
         judge(drawn)
+
+
+def test_rounding_may_decide_on_which_side_of_a_step_a_row_lies():
+    drawn = dataclasses.replace(
+        next(drawn for drawn in map(case, range(5000)) if _is_plain(drawn, "arrays")),
+        logits=np.zeros((1, 2), np.float32),
+        target=np.zeros(1, np.int64),
+        options={"loss": losses.get("truncated_generalized_cross_entropy")},
+    )
+    wanted = contexts.wanted(drawn)
+    assert not wanted["gradient"].any()  # p = k, and one rounding from a slope of 0.6
+    at_step, beyond = (allowed(drawn, "gradient", wanted) for drawn in (drawn, _apart(drawn)))
+    assert at_step.min() > 0.3
+    assert beyond.max() < 1e-4
+
+
+def _apart(drawn):
+    return dataclasses.replace(drawn, logits=np.array([[0, 0.1]], np.float32))
 
 
 def _is_plain(drawn, context):

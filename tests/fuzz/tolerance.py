@@ -3,7 +3,8 @@
 δ of a row is the error of its logits as the rule sees them: a few roundings of the distance
 between logits, or of the logits themselves where a temperature, a bias or a cap changes them. A
 loss moves by δ times its slopes there, a gradient by δ of itself. Where terms of a gradient cancel
-(`label_smoothing`, `z_loss`, soft targets), it is of what they come to alone.
+(`label_smoothing`, `z_loss`, soft targets), it is of what they come to alone. Where a loss has a
+step within δ, either side of it will do.
 """
 
 import numpy as np
@@ -43,7 +44,8 @@ def _of_loss(case, name, wanted):
     least = _least(case, steepness * contexts.share(case))
     if case.options["loss"].scale != 1:  # what is added to a huge slope loses its last digits
         least += terms * steepness * _MARGIN * _EPSILON["float64"]
-    return (roundings + 8 * np.expand_dims(delta, 1)) * (value + steepness * apart) + least
+    moved = (roundings + 8 * np.expand_dims(delta, 1)) * (value + steepness * apart)
+    return moved + least + contexts.jump(case, name, delta.max(initial=0.0))
 
 
 def _cancelling(case):
