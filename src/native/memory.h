@@ -103,3 +103,9 @@ class KeptMemory {
 };
 
 #endif
+
+// Never destroyed: blocks may be given back until the very end.
+inline KeptMemory& kept_memory() {
+  static auto* memory = new KeptMemory;
+  return *memory;
+}

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <memory>
 #include <new>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -22,8 +21,8 @@
 #include "memory.h"
 #include "parallel.h"
 #include "score.h"
-
-namespace nb = nanobind;
+#include "tensors.h"
+#include "train.h"
 
 #define CROSSENTROPY_DECLARE(level) extern "C" const Kernels kernels_##level;
 #define CROSSENTROPY_ENTRY(level) &kernels_##level,
@@ -107,12 +106,6 @@ int64_t statistics(int type, uintptr_t logits, uintptr_t target, int64_t outer, 
   return -1;
 }
 
-// Never destroyed: blocks may be given back until the very end.
-KeptMemory& kept_memory() {
-  static auto* memory = new KeptMemory;
-  return *memory;
-}
-
 using Bytes = nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>;
 
 // So many bytes, and whether they were never written to; None where there is no such memory.
@@ -152,15 +145,6 @@ void gradient(int type, uintptr_t logits, uintptr_t target, int64_t outer, int64
   write_gradient(*kernels, static_cast<Type>(type), rows, given, slopes, result, threads);
 }
 
-// What goes with the classes, in double where the logits are, else in float.
-std::vector<double> numbers_of(uintptr_t from, Type type, int64_t classes) {
-  std::vector<double> numbers(static_cast<size_t>(from == 0 ? 0 : classes));
-  for (size_t j = 0; j < numbers.size(); ++j)
-    numbers[j] = type == kFloat64 ? pointer<const double>(from)[j]
-                                  : static_cast<double>(pointer<const float>(from)[j]);
-  return numbers;
-}
-
 // The sum of the losses of `count` elements, and whether a target may be outside [0, 1]. Chunks are
 // what weights by class repeat in; sums are theirs, whatever the number of threads.
 std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, uintptr_t weight,
@@ -195,65 +179,60 @@ std::pair<double, bool> elements(int type, uintptr_t logits, uintptr_t target, u
   return {total.loss, total.suspect};
 }
 
-// A weight of 1 for each class, in the logits' type.
-std::vector<double> ones_of(Type type, int64_t classes) {
-  std::vector<double> ones(static_cast<size_t>(classes), 1.0);
-  if (type == kFloat64) return ones;
-  auto* narrow = reinterpret_cast<float*>(ones.data());
-  for (int64_t j = 0; j < classes; ++j) narrow[j] = 1.0f;
-  return ones;
-}
-
-std::vector<RuleTerm> terms_of(const std::vector<std::array<double, 4>>& given) {
-  std::vector<RuleTerm> terms;
-  for (const auto& term : given) {
-    if (!(term[0] >= 0 && term[0] < kRuleKinds)) throw std::invalid_argument("no such rule");
-    terms.push_back({static_cast<RuleKind>(static_cast<int>(term[0])), term[1], term[2], term[3]});
-  }
-  if (terms.empty()) throw std::invalid_argument("no rule");
-  return terms;
-}
-
 // As `statistics` returns, and the training loss. Its gradient goes to `out`, unless that is null.
-// What follows the threads is the same for all batches.
-std::pair<int64_t, double> train(int type, uintptr_t logits, uintptr_t target, int64_t outer,
-                                 int64_t classes, int64_t inner, double upstream, uintptr_t out,
-                                 bool fresh, int64_t threads, uintptr_t weight, uintptr_t bias,
-                                 uintptr_t class_weight, uintptr_t sample_weight,
-                                 int64_t ignore_index, double cap, double scale,
-                                 const std::vector<std::array<double, 4>>& rule, double smoothing,
-                                 double share, double z_loss, bool mean, double normalizer,
-                                 bool empty_is_zero) {
-  const std::vector<RuleTerm> terms = terms_of(rule);
+std::pair<int64_t, double> train_at(const TrainNumbers& numbers, int type, uintptr_t logits,
+                                    uintptr_t target, int64_t outer, int64_t classes, int64_t inner,
+                                    double upstream, uintptr_t out, bool fresh, uintptr_t weight,
+                                    uintptr_t bias, uintptr_t class_weight, uintptr_t sample_weight,
+                                    int64_t threads) {
   nb::gil_scoped_release released;
-  const Type of = static_cast<Type>(type);
-  Rows rows = rows_of(logits, target, outer, classes, inner, ignore_index, cap, scale, bias, weight,
-                      static_cast<double>(classes));
-  int64_t counted;
-  const int64_t bad = kernels->check(rows, &counted);
-  if (bad >= 0) return {bad, 0.0};
-  std::vector<double> ones;
-  bool weighted = smoothing != 0;
-  for (const RuleTerm& term : terms) weighted |= term.kind == kNormalized;
-  if (weight == 0 && weighted) {
-    ones = ones_of(of, classes);
-    rows.weight = ones.data();
-    rows.even = true;
-  } else if (weight != 0) {
-    const std::vector<double> given = numbers_of(weight, of, classes);
-    rows.weight_total = std::accumulate(given.begin(), given.end(), 0.0);
+  const Rows rows = rows_of(logits, target, outer, classes, inner, 0, 0.0, 1.0, 0, 0, 0.0);
+  const TrainArrays arrays = {pointer<const void>(weight), pointer<const void>(bias),
+                              pointer<const void>(class_weight),
+                              pointer<const double>(sample_weight)};
+  const Gradient gradient = gradient_at(out, logits, rows.count() * classes, type, fresh);
+  return train(*kernels, numbers, arrays, static_cast<Type>(type), rows, upstream, gradient,
+               threads);
+}
+
+// The loss of rows of logits and its gradient, or None, as tensors. The index of a row instead
+// whose target is out of range; None where something is not plain rows with what goes with them.
+nb::object train_tensors(const TrainNumbers& numbers, const Tensors& tensors, nb::handle logits,
+                         nb::handle target, nb::handle class_weight, bool wants_gradient,
+                         int64_t threads) {
+  TensorView z, y, by_class = {};
+  const bool weighted = !class_weight.is_none();
+  if (!(tensors.read(logits, z) && z.ndim == 2 && !z.is_indices()) ||
+      !(tensors.read(target, y) && y.ndim == 1 && y.is_indices() && y.shape[0] == z.shape[0]))
+    return nb::none();
+  if (weighted && !(tensors.read(class_weight, by_class) && by_class.ndim == 1 &&
+                    by_class.type == z.type && by_class.shape[0] == z.shape[1]))
+    return nb::none();
+  const NewTensor loss = tensors.make(z.type, {});
+  const NewTensor gradient =
+      wants_gradient ? tensors.make(z.type, {z.shape[0], z.shape[1]}) : NewTensor{nb::none()};
+  const void* smoothed = numbers.smoothing != 0 ? by_class.data : nullptr;
+  const TrainArrays arrays = {smoothed, nullptr, by_class.data, nullptr};
+  std::pair<int64_t, double> result;
+  {
+    nb::gil_scoped_release released;
+    Rows rows = {};
+    rows.logits = z.data;
+    rows.target = static_cast<const int64_t*>(y.data);
+    rows.outer = z.shape[0];
+    rows.classes = z.shape[1];
+    rows.inner = 1;
+    const auto address = [](const void* data) { return reinterpret_cast<uintptr_t>(data); };
+    const Gradient to =
+        gradient_at(address(gradient.data), address(z.data), z.count(), z.type, gradient.fresh);
+    result = train(*kernels, numbers, arrays, z.type, rows, 1.0, to, threads);
   }
-  const std::vector<double> by_class = numbers_of(class_weight, of, classes);
-  const Objective objective = {terms.data(),
-                               static_cast<int64_t>(terms.size()),
-                               class_weight == 0 ? nullptr : by_class.data(),
-                               pointer<const double>(sample_weight),
-                               smoothing,
-                               share,
-                               z_loss};
-  return {-1, evaluate(*kernels, of, rows, objective, {mean, normalizer, empty_is_zero}, counted,
-                       upstream, gradient_at(out, logits, rows.count() * classes, type, fresh),
-                       threads)};
+  if (result.first >= 0) return nb::int_(result.first);
+  if (z.type == kFloat64)
+    *static_cast<double*>(loss.data) = result.second;
+  else
+    *static_cast<float*>(loss.data) = static_cast<float>(result.second);
+  return nb::make_tuple(loss.object, gradient.object);
 }
 
 // `over_rows` with a body that says whether there was memory for it.
@@ -369,7 +348,14 @@ NB_MODULE(_native, m) {
   m.def("select_level", &select_level);
   m.def("statistics", &statistics);
   m.def("gradient", &gradient);
-  m.def("train", &train);
+  nb::class_<TrainNumbers>(m, "TrainNumbers")
+      .def(nb::init<int64_t, double, double, const std::vector<std::array<double, 4>>&, double,
+                    double, double, bool, double, bool>());
+  nb::class_<Tensors>(m, "Tensors")
+      .def(nb::init<const nb::capsule&, const nb::object&, const nb::object&>());
+  m.def("train", &train_at);
+  m.def("train_tensors", &train_tensors, nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none(), nb::arg(), nb::arg());
   m.def("soft", &soft);
   m.def("soft_mass", &soft_mass);
   m.def("moments", &moments);

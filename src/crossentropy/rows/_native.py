@@ -95,22 +95,27 @@ class TrainOptions(NamedTuple):
     class_weight, sample_weight
         Of `Training`.
     numbers
-        The rest in the kernels' order, `ignore_index` the first.
+        The rest, as the kernels keep it.
+    ignore_index
+        Of `Rows`.
     """
 
     weight: Array | None
     bias: Array | None
     class_weight: Array | None
     sample_weight: Array | None
-    numbers: tuple[Any, ...]
+    numbers: Any
+    ignore_index: int
 
 
 def train_options(template: Rows, training: Training) -> TrainOptions:
     """From rows, of which logits and target do not matter, and the loss."""
     rule, class_weight, sample_weight, *rest = training
     adjustment = template.softcap or 0.0, 1.0 / template.temperature
-    numbers = template.ignore_index, *adjustment, rule, *rest
-    return TrainOptions(template.weight, template.bias, class_weight, sample_weight, numbers)
+    ignored = template.ignore_index
+    numbers = kernels.TrainNumbers(ignored, *adjustment, rule, *rest)
+    arrays = template.weight, template.bias, class_weight, sample_weight
+    return TrainOptions(*arrays, numbers, ignored)
 
 
 def train(
@@ -132,9 +137,9 @@ def train(
         If a target is out of range.
     """
     result, fresh = output(logits, memory, out) if wants_gradient else (None, False)
-    weight, bias, class_weight, sample_weight, numbers = options
     shape = logits.shape
-    bad, loss = kernels.train(  # in one piece: small batches wait for every call
+    bad, loss = kernels.train(
+        options.numbers,
         memory.codes[logits.dtype],
         memory.address(logits),
         memory.address(target),
@@ -142,18 +147,43 @@ def train(
         shape[1],
         shape[2] if len(shape) > 2 else 1,
         upstream,
-        0 if result is None else memory.address(result),
+        _address(result, memory),
         fresh,
+        *(_address(array, memory) for array in options[:4]),
         n_threads,
-        0 if weight is None else memory.address(weight),
-        0 if bias is None else memory.address(bias),
-        0 if class_weight is None else memory.address(class_weight),
-        0 if sample_weight is None else memory.address(sample_weight),
-        *numbers,
     )
     if bad >= 0:
-        raise_out_of_range(target, shape[1], numbers[0], bad)
+        raise_out_of_range(target, shape[1], options.ignore_index, bad)
     return loss, result
+
+
+def train_tensors(
+    logits: Any,
+    target: Any,
+    class_weight: Any,
+    options: TrainOptions,
+    tensors: Any,
+    *,
+    n_threads: int,
+    wants_gradient: bool,
+) -> tuple[Any, Any] | None:
+    """As `train`, of tensors that the kernels read and make: a loss, and a gradient or None.
+
+    None where they are not plain rows of float32 or float64 with indices, and class weights if
+    any, to match. Other arrays the options must not have.
+
+    Raises
+    ------
+    IndexError
+        If a target is out of range.
+    """
+    result = kernels.train_tensors(
+        options.numbers, tensors, logits, target, class_weight, wants_gradient, n_threads
+    )
+    if type(result) is int:
+        raise_out_of_range(target, logits.shape[1], options.ignore_index, result)
+    made: tuple[Any, Any] | None = result
+    return made
 
 
 def soft(

@@ -57,3 +57,11 @@ def has_memory(tensor: Tensor) -> bool:
     functorch = torch._C._functorch
     batched = functorch.is_batchedtensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
     return not batched and not tensor._is_zerotensor()
+
+
+def number(tensor: Tensor) -> float | None:
+    """A scalar's number, or None where it stands for many at once."""
+    try:
+        return tensor.item()
+    except RuntimeError:
+        return None

@@ -7,12 +7,13 @@ from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.nn import _reduction
 
 from crossentropy import losses
 from crossentropy.losses import Loss
 
-from . import _autograd, _check, _fused, _prepared
+from . import _autograd, _check, _prepared
 from ._layout import rows_of
 from ._options import Options
 from ._problem import problem_of
@@ -176,7 +177,7 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
     tensor([ True, False])
     """
     if (
-        not torch.compiler.is_compiling()
+        not is_compiling()
         and sample_weight is None
         and logit_bias is None
         and smoothing_prior is None
@@ -186,7 +187,7 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         and reduce is None
         and not (inplace_backward or return_stats)
     ):
-        call = _prepared.call_of(
+        value = _prepared.loss(
             input,
             target,
             weight,
@@ -199,8 +200,8 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
             z_loss,
             empty,
         )
-        if call is not None:
-            return _fused.loss(input, target, call)
+        if value is not None:
+            return value
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
     options = Options(

@@ -58,38 +58,74 @@ def loss(logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
     """The loss, with its gradient in the logits."""
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return engine.evaluate(logits, target, wants_gradient=False)[0]
-    result: Tensor = _apply(logits, target, engine)  # type: ignore[no-untyped-call] # torch's
+    result: Tensor = _apply(logits, target, engine, None)  # type: ignore[no-untyped-call] # torch's
+    return result
+
+
+def plain_loss(
+    logits: Tensor, target: Tensor, weight: Tensor | None, call: Call, tensors: Any
+) -> Tensor | None:
+    """Likewise with class weights, by one native call, which looks at the tensors, too.
+
+    None where they are not plain rows and what goes with them.
+    """
+    differentiable = logits.requires_grad and torch.is_grad_enabled()
+    made = _native.train_tensors(
+        logits,
+        target,
+        weight,
+        call.native,
+        tensors,
+        n_threads=torch.get_num_threads(),
+        wants_gradient=differentiable,
+    )
+    if made is None or not differentiable:
+        return made and made[0]
+    engine = call if weight is None else WeightedCall(call, weight)
+    result: Tensor = _apply(logits, target, engine, made)  # type: ignore[no-untyped-call] # torch's
     return result
 
 
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
-        early = not engine.by_row and is_worth_it(logits)
-        value, ctx.gradient = engine.evaluate(logits, target, wants_gradient=early)
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        engine: Engine,
+        made: tuple[Tensor, Tensor | None] | None,
+    ) -> Tensor:
+        if made is None:
+            early = not engine.by_row and is_worth_it(logits)
+            made = engine.evaluate(logits, target, wants_gradient=early)
+        value, ctx.gradient = made
         ctx.save_for_backward(logits, target)
         ctx.engine = engine
         return value
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None, None]:
         logits, target = ctx.saved_tensors
-        engine, has_memory = ctx.engine, _composite.has_memory(upstream)
-        by_row = engine.by_row
-        if torch.is_grad_enabled() or (by_row and not has_memory):
-            return engine.gradient(logits, target, upstream), None, None
-        gradient = taken_gradient(ctx)
-        if by_row:
-            return engine.evaluate(logits, target, upstream=upstream)[1], None, None
-        if not has_memory:
-            if gradient is None:
-                gradient = engine.evaluate(logits, target)[1]
-            return gradient * upstream, None, None
-        notice(logits, upstream)
-        factor = upstream.item()
-        if gradient is None or factor != 1:
-            gradient = engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
-        return gradient, None, None
+        return _gradient(ctx, logits, target, upstream), None, None, None
+
+
+def _gradient(ctx: Any, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor | None:
+    engine: Engine = ctx.engine
+    if torch.is_grad_enabled():
+        return engine.gradient(logits, target, upstream)
+    if engine.by_row:
+        if not _composite.has_memory(upstream):
+            return engine.gradient(logits, target, upstream)
+        return engine.evaluate(logits, target, upstream=upstream)[1]
+    gradient, factor = taken_gradient(ctx), _composite.number(upstream)
+    if factor is None:
+        if gradient is None:
+            gradient = engine.evaluate(logits, target)[1]
+        return None if gradient is None else gradient * upstream
+    notice(logits, factor)
+    if gradient is None or factor != 1:
+        gradient = engine.evaluate(logits, target, upstream=factor, out=gradient)[1]
+    return gradient
 
 
 # `_FusedLoss.apply` without its look for transforms, which other routes take: that look is a
@@ -106,11 +142,11 @@ def taken_gradient(ctx: Any) -> Tensor | None:
     return gradient
 
 
-def notice(logits: Tensor, upstream: Tensor) -> None:
+def notice(logits: Tensor, upstream: float) -> None:
     """Take a large loss's upstream for what the next will be, on whichever route it came."""
     global _upstreams_are_one
-    if logits.numel() > SMALL and upstream.ndim == 0:
-        _upstreams_are_one = upstream.item() == 1
+    if logits.numel() > SMALL:
+        _upstreams_are_one = upstream == 1
 
 
 def is_worth_it(logits: Tensor) -> bool:
@@ -154,20 +190,32 @@ class Call:
 
     def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
         """The gradient, as a function that autograd can differentiate again."""
-        problem = self.problem.weighted(self.native.class_weight)
-        return _composite.gradient(logits, target, problem, upstream)
+        return _composite.gradient(logits, target, self.problem, upstream)
 
-    def weighted(self, weight: Tensor) -> Call | None:
-        """The call with class weights; None where `Objective.weight` refuses them.
 
-        The problem gets them when it is asked for, since making another takes as long as a kernel.
-        """
-        objective, native = self.problem.objective, self.native
-        smoothed = weight if objective.label_smoothing else None
-        if smoothed is not None and objective.loss.needs_weighted:
-            return None
-        options = TrainOptions(smoothed, native.bias, weight, native.sample_weight, native.numbers)
-        return Call(options, self.problem)
+@dataclass(slots=True)  # frozen ones take longer to make
+class WeightedCall:
+    """A call without class weights and those of a batch, to be put together if it comes to that."""
+
+    by_row: ClassVar[bool] = Call.by_row
+
+    call: Call
+    weight: Tensor
+
+    def evaluate(
+        self, logits: Tensor, target: Tensor, **options: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss, and its gradient times `upstream`."""
+        whole = call_of(self._problem(), logits)
+        assert whole is not None  # as the call without weights is not
+        return whole.evaluate(logits, target, **options)
+
+    def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
+        """The gradient, as a function that autograd can differentiate again."""
+        return _composite.gradient(logits, target, self._problem(), upstream)
+
+    def _problem(self) -> Problem:
+        return self.call.problem.weighted(self.weight)
 
 
 def call_of(problem: Problem, logits: Tensor) -> Call | None:

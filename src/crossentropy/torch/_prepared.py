@@ -16,16 +16,16 @@ from crossentropy.losses import Loss
 from crossentropy.losses._registry import is_portable
 from crossentropy.rows import _memory
 
-from . import _composite, _fused, _numpy
+from . import _composite, _fused
 from ._fused import Call
 from ._options import Options
 from ._problem import problem_of
 
 _MOST = sys.float_info.max
-_MEMORY = _memory.torch_memory()
+_TENSORS = _memory.torch_memory().tensors
 
 
-def call_of(
+def loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None,
@@ -37,18 +37,15 @@ def call_of(
     softcap: float | None,
     z_loss: float,
     empty: str,
-) -> Call | None:
-    """The call for plain rows of logits, with these arguments of `cross_entropy`.
+) -> Tensor | None:
+    """The loss of plain rows of logits, with these arguments of `cross_entropy`.
 
     None where something is not plain and right: other routes check and explain.
     """
     if not (
-        input.ndim == 2
-        and input.dtype in _numpy.TYPES
-        and target.dtype is torch.int64
-        and target.shape == input.shape[:1]
-        and _MEMORY.are_plain(input, target)
-        and (weight is None or _is_constant(weight, input))
+        _TENSORS
+        and input.ndim == 2
+        and (weight is None or (isinstance(weight, Tensor) and not weight.requires_grad))
         and (
             loss is None or isinstance(loss, str) or (isinstance(loss, Loss) and is_portable(loss))
         )
@@ -58,8 +55,9 @@ def call_of(
     ):
         return None
     try:
-        call = _prepared(
+        call = _call(
             input.shape[1],
+            weight is not None,
             loss,
             ignore_index,
             reduction,
@@ -71,12 +69,13 @@ def call_of(
         )
     except TypeError:  # something has no hash, as an array among a loss's parameters
         return None
-    return call if call is None or weight is None else call.weighted(weight)
+    return None if call is None else _fused.plain_loss(input, target, weight, call, _TENSORS)
 
 
 @functools.lru_cache  # no tensors: those are their owner's to change and to drop
-def _prepared(
+def _call(
     classes: int,
+    is_weighted: bool,
     loss: Loss | str | None,
     ignore_index: int,
     reduction: str,
@@ -106,13 +105,11 @@ def _prepared(
         empty=empty,
     )
     logits = torch.empty(0, classes)
-    return _fused.call_of(problem_of(logits, options), logits)
+    problem = problem_of(logits, options)
+    if is_weighted:
+        problem.weighted(logits.new_ones(classes))  # an error where the loss has no place for them
+    return _fused.call_of(problem, logits)
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
     return isinstance(value, float | int) and least <= value <= most
-
-
-def _is_constant(weight: Tensor, input: Tensor) -> bool:
-    fits = weight.dtype is input.dtype and weight.shape == input.shape[1:]
-    return fits and not weight.requires_grad and _MEMORY.are_plain(weight)

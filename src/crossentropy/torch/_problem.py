@@ -71,10 +71,8 @@ class Problem(NamedTuple):
         loss: Tensor = self._reduced(value, self._share(row), row)
         return loss.to(row.rows.logits.dtype)
 
-    def weighted(self, class_weight: Tensor | None) -> Problem:
-        """With class weights, where it has none of its own."""
-        if class_weight is None or self.objective.class_weight is not None:
-            return self
+    def weighted(self, class_weight: Tensor) -> Problem:
+        """With class weights."""
         objective = self.objective._replace(class_weight=class_weight)
         return self._replace(objective=objective, weight=objective.weight)
 
