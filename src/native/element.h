@@ -34,7 +34,16 @@ constexpr int64_t kFloats = Lanes<float>::count;
 typedef uint16_t Shorts __attribute__((vector_size(kFloats * 2)));
 typedef uint32_t UnsignedWords __attribute__((vector_size(kFloats * 4)));
 
-inline Words widen(Shorts bits) { return (Words) __builtin_convertvector(bits, UnsignedWords); }
+// What compilers make of the conversion does half a vector at a time.
+inline Words widen(Shorts bits) {
+#if defined(__AVX512F__)
+  return (Words)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)bits);
+#elif defined(__AVX2__)
+  return (Words)_mm256_cvtepu16_epi32((__m128i)bits);
+#else
+  return (Words) __builtin_convertvector(bits, UnsignedWords);
+#endif
+}
 
 // Of words below 2^16.
 inline Shorts narrow(Words bits) {
@@ -47,11 +56,21 @@ inline Shorts narrow(Words bits) {
 #endif
 }
 
+inline Shorts upper_halves(Words bits) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  const __m256i upper = _mm256_set1_epi64x(0x0f0e0b0a07060302);  // of each 16 bytes, twice
+  const __m256i picked = _mm256_shuffle_epi8((__m256i)bits, upper);
+  return (Shorts)_mm256_castsi256_si128(_mm256_permute4x64_epi64(picked, 0x08));
+#else
+  return narrow((Words)((UnsignedWords)bits >> 16));
+#endif
+}
+
 inline Floats to_floats(Shorts bits, BFloat16) { return (Floats)(widen(bits) << 16); }
 
 inline Shorts from_floats(Floats v, BFloat16) {
   const Words bits = (Words)v, rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  return narrow((Words)((UnsignedWords)(rounded | (v != v)) >> 16));  // all bits set are a NaN
+  return upper_halves(rounded | (v != v));  // all bits set are a NaN
 }
 
 #if defined(__AVX512F__)

@@ -114,19 +114,20 @@ struct KeptRows {
       const auto write = [&](auto value) {
         write_block(out + begin, size, past_caches, y - begin, entry, value);
       };
-      const auto plain = [&](int64_t j, int64_t count) {
+      // by value: behind a reference they might be what was just written to
+      const auto plain = [=](int64_t j, int64_t count) {
         return scaled<T>(read_lanes(exps + j, count), factor, least);
       };
-      const auto pushed = [&](int64_t j, int64_t count) {
+      const auto pushed = [=](int64_t j, int64_t count) {
         return plain(j, count) - read_lanes(weight + begin + j, count) * push;
       };
       if (kept.cap_slopes)
-        write([&](int64_t j, int64_t count) {
+        write([=](int64_t j, int64_t count) {
           return (weighted ? pushed(j, count) : plain(j, count)) *
                  read_lanes(cap_slopes + j, count);
         });
       else if (weighted && rows.even)
-        write([&](int64_t j, int64_t count) { return plain(j, count) - push; });
+        write([=](int64_t j, int64_t count) { return plain(j, count) - push; });
       else if (weighted)
         write(pushed);
       else

@@ -65,13 +65,16 @@ inline Compute<S> fill_block(const Rows& rows, const S* row, int64_t begin, int6
     return fill_by(from, size, skipped, buffer, [](Vector<T> z, int64_t, int64_t) { return z; });
   const Adjustment<T> adjust(rows);
   const T* bias = rows.bias == nullptr ? nullptr : static_cast<const T*>(rows.bias) + begin;
+  if (rows.cap == 0.0 && bias == nullptr)
+    return fill_by(from, size, skipped, buffer,
+                   [=](Vector<T> z, int64_t, int64_t) { return z * adjust.scale; });
+  if (rows.cap == 0.0)
+    return fill_by(from, size, skipped, buffer, [=](Vector<T> z, int64_t j, int64_t part) {
+      return adjust(z, read_lanes(bias + j, part));
+    });
   const auto bias_at = [bias](int64_t j, int64_t part) {
     return bias ? read_lanes(bias + j, part) : Vector<T>{};
   };
-  if (rows.cap == 0.0)
-    return fill_by(from, size, skipped, buffer, [&](Vector<T> z, int64_t j, int64_t part) {
-      return adjust(z, bias_at(j, part));
-    });
   return fill_by(from, size, skipped, buffer, [&](Vector<T> z, int64_t j, int64_t part) {
     return adjust.capped(z, bias_at(j, part), slopes ? slopes + j : nullptr);
   });
@@ -96,11 +99,11 @@ inline void write_block(S* to, int64_t size, int64_t place, Compute<S> entry, Va
   using T = Compute<S>;
   constexpr int64_t lanes = Lanes<T>::count;
   int64_t j = 0;
-  const auto write = [&](int64_t j, Vector<T> v) {
+  const auto write = [](S* at, Vector<T> v) {
     if constexpr (past_caches)
-      Element<S>::stream(to + j, v);
+      Element<S>::stream(at, v);
     else
-      Element<S>::write(to + j, v);
+      Element<S>::write(at, v);
   };
   const auto with_entry = [&](Vector<T> v) {
     const int64_t lane = place - j;
@@ -112,7 +115,12 @@ inline void write_block(S* to, int64_t size, int64_t place, Compute<S> entry, Va
     j += count;
   };
   const auto write_until = [&](int64_t end) {
-    for (; j + lanes <= end; j += lanes) write(j, value(j, lanes));
+    // copies, which no write can change, as far as a compiler knows: they stay in registers
+    const Value own = value;
+    S* const out = to;
+    int64_t at = j;
+    for (; at + lanes <= end; at += lanes) write(out + at, own(at, lanes));
+    j = at;
   };
   if constexpr (past_caches) {
     const int64_t head = before_aligned(to, size);
@@ -122,7 +130,7 @@ inline void write_block(S* to, int64_t size, int64_t place, Compute<S> entry, Va
   if (place >= j && place < size) {
     write_until(place);
     if (j + lanes <= size) {
-      write(j, with_entry(value(j, lanes)));
+      write(to + j, with_entry(value(j, lanes)));
       j += lanes;
     }
   }

@@ -14,9 +14,9 @@ namespace {
 
 // ---- statistics ---------------------------------------------------------------------------------
 
-// Of exp(z_j - max) of a block: their sum, and that of their squares.
+// Of exp(z_j - max) of a block: their sum, and that of their squares; and that of z_j - max.
 struct ExpSums {
-  double sum = 0.0, squares = 0.0;
+  double sum = 0.0, squares = 0.0, below = 0.0;
 
   // Relative to a maximum that is so many times as far.
   void scale(double down) {
@@ -29,18 +29,21 @@ struct ExpSums {
   }
 };
 
-// One that is kept for the gradient has to be 0 where it is negligible; then squares are not asked
-// for.
-template <bool kept, typename T>
+// What a pass over a block is for, beside the sum of its exponentials.
+enum class Purpose { kSquares, kGradient, kGradientAndSum };
+
+// One that is kept for the gradient has to be 0 where it is negligible.
+template <Purpose purpose, typename T>
 struct ExpLanes {
-  Vector<T> sum{}, squares{};
+  Vector<T> sum{}, squares{}, belows{};
 
   CROSSENTROPY_INLINE void add(const T* buffer, int64_t j, T shift, T* keep) {
     const Vector<T> below = load(buffer + j) - shift;
-    if constexpr (kept) {
+    if constexpr (purpose != Purpose::kSquares) {
       const Vector<T> e = exp_above<T>(below, broadcast(Exp<T>::lowest));
       store(keep + j, e);
       sum += e;
+      if constexpr (purpose == Purpose::kGradientAndSum) belows += below;
     } else {
       const Vector<T> e = exp_of_negative<T>(below);
       sum += e;
@@ -50,12 +53,12 @@ struct ExpLanes {
 };
 
 // A block whose maximum is -inf is masked logits, or hides a NaN: its sum is 0, or NaN.
-template <bool kept, typename T, typename S>
+template <Purpose purpose, typename T, typename S>
 inline ExpSums sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T* keep) {
   constexpr int64_t lanes = Lanes<T>::count;
   const bool masked = max == static_cast<T>(-kInfinity);
   const T shift = masked ? 0 : max;
-  ExpLanes<kept, T> s0, s1, s2, s3;
+  ExpLanes<purpose, T> s0, s1, s2, s3;
   int64_t j = 0;
   for (; j + 4 * lanes <= padded; j += 4 * lanes) {
     for (int64_t k = 0; k < 4; ++k) ahead(j + k * lanes);
@@ -66,9 +69,30 @@ inline ExpSums sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T
   }
   for (; j < padded; j += lanes) s0.add(buffer, j, shift, keep);
   const double sum = reduce_add((s0.sum + s1.sum) + (s2.sum + s3.sum));
-  if (masked) return {sum == sum ? 0.0 : sum, 0.0};
-  if constexpr (kept) return {sum, 0.0};
-  return {sum, reduce_add((s0.squares + s1.squares) + (s2.squares + s3.squares))};
+  if (masked) return {sum == sum ? 0.0 : sum};
+  return {sum, reduce_add((s0.squares + s1.squares) + (s2.squares + s3.squares)),
+          reduce_add((s0.belows + s1.belows) + (s2.belows + s3.belows))};
+}
+
+// The same of a block whose logits are summed, too: what is none of them, the target and what pads
+// the block, gets a place so far below that its exponential is 0, and is taken out of the sum.
+template <typename T, typename S>
+inline ExpSums sum_exp_and_logits(T* buffer, int64_t size, int64_t target, T max, Ahead<S> ahead,
+                                  T* keep) {
+  const int64_t padded = round_up(size, Lanes<T>::count);
+  const T none = max + 2 * Exp<T>::lowest;
+  if (target >= 0) buffer[target] = none;
+  for (int64_t j = size; j < padded; ++j) buffer[j] = none;
+  ExpSums sums = sum_exp<Purpose::kGradientAndSum, T, S>(buffer, padded, max, ahead, keep);
+  const auto beside = static_cast<double>(padded - size + (target >= 0 ? 1 : 0));
+  sums.below -= beside * static_cast<double>(none - max);
+  return sums;
+}
+
+// Whether that place is there: numbers of 2^32 have none so near, nor has infinity.
+template <typename T>
+inline bool has_place_below(T max) {
+  return (max + 2 * Exp<T>::lowest) - max < Exp<T>::lowest;
 }
 
 // sum_j (z_j - reference)
@@ -165,16 +189,28 @@ inline void reduce_row(const Rows& rows, const S* row, int64_t target, int64_t k
       top = beside > top ? beside : top;
     }
     const double block = static_cast<double>(top);
-    ExpSums of_block = sum_exp<kept, T, S>(buffer, round_up(size, lanes), top, {row + begin + size},
-                                           kept ? keep.exps + begin : nullptr);
+    if (weight && begin == 0) reference = top == lowest ? 0 : top;
+    const Ahead<S> ahead = {row + begin + size};
+    T* exps = kept ? keep.exps + begin : nullptr;
+    const bool summed = kept && weight && rows.even && has_place_below(top);
+    ExpSums of_block;
+    if constexpr (kept)
+      of_block =
+          summed
+              ? sum_exp_and_logits(buffer, size, holds_target ? place : -1, top, ahead, exps)
+              : sum_exp<Purpose::kGradient, T, S>(buffer, round_up(size, lanes), top, ahead, exps);
+    else
+      of_block = sum_exp<Purpose::kSquares, T, S>(buffer, round_up(size, lanes), top, ahead, exps);
     if (kept) keep.maxima[begin / kBlock] = block;
     if (argmax) {
       if (holds_target) buffer[place] = own;
       const bool bad = of_block.sum != of_block.sum || own != own;
       best.see(buffer, begin, size, holds_target && own > top ? own : top, bad);
     }
-    if (weight) {
-      if (begin == 0) reference = top == lowest ? 0 : top;
+    if (summed) {
+      const auto others = static_cast<double>(size - (holds_target ? 1 : 0));
+      weighted += of_block.below + others * (block - static_cast<double>(reference));
+    } else if (weight) {
       if (holds_target) buffer[place] = reference;
       weighted += rows.even ? even_sum(buffer, size, reference)
                             : weighted_sum(buffer, weight + begin, size, reference);
@@ -252,15 +288,16 @@ template <typename T, typename S>
 inline void gradient_of_block(T* buffer, int64_t padded, const RowSlopes<T>& slopes,
                               Ahead<S> ahead) {
   constexpr int64_t lanes = Lanes<T>::count;
+  const T high = slopes.high, factor = slopes.factor;
   if (slopes.folded) {
     for (int64_t j = 0; j < padded; j += lanes)
-      store(buffer + j, exp<T>(load(buffer + j) - slopes.high) * slopes.factor);
+      store(buffer + j, exp<T>(load(buffer + j) - high) * factor);
     return;
   }
   const Vector<T> least = broadcast(slopes.least);
   for (int64_t j = 0; j < padded; j += lanes) {
     ahead(j);
-    store(buffer + j, exp_above<T>(load(buffer + j) - slopes.high, least) * slopes.factor);
+    store(buffer + j, exp_above<T>(load(buffer + j) - high, least) * factor);
   }
 }
 
