@@ -21,7 +21,7 @@
 #include "memory.h"
 #include "parallel.h"
 #include "score.h"
-#include "tensors.h"
+#include "tensor_batch.h"
 #include "train.h"
 
 #define CROSSENTROPY_DECLARE(level) extern "C" const Kernels kernels_##level;
@@ -195,43 +195,32 @@ std::pair<int64_t, double> train_at(const TrainNumbers& numbers, int type, uintp
                threads);
 }
 
-// The loss of rows of logits and its gradient, or None, as tensors. The index of a row instead
-// whose target is out of range; None where something is not plain rows with what goes with them.
+// The loss of a batch of tensors and its gradient, or None, as tensors; the loss of 16-bit logits
+// in double. The index of a row instead whose target is out of range; None where something in the
+// batch is not plain.
 nb::object train_tensors(const TrainNumbers& numbers, const Tensors& tensors, nb::handle logits,
-                         nb::handle target, nb::handle class_weight, bool wants_gradient,
-                         int64_t threads) {
-  TensorView z, y, by_class = {};
-  const bool weighted = !class_weight.is_none();
-  if (!(tensors.read(logits, z) && z.ndim == 2 && !z.is_indices()) ||
-      !(tensors.read(target, y) && y.ndim == 1 && y.is_indices() && y.shape[0] == z.shape[0]))
-    return nb::none();
-  if (weighted && !(tensors.read(class_weight, by_class) && by_class.ndim == 1 &&
-                    by_class.type == z.type && by_class.shape[0] == z.shape[1]))
-    return nb::none();
-  const NewTensor loss = tensors.make(z.type, {});
+                         nb::handle target, nb::handle class_weight, nb::handle bias,
+                         nb::handle sample_weight, bool wants_gradient, int64_t threads) {
+  TensorBatch batch;
+  if (!batch.read(tensors, logits, target, class_weight, bias, sample_weight)) return nb::none();
+  const TensorView& z = batch.logits();
+  const NewTensor loss = tensors.make(z.type == kFloat32 ? kFloat32 : kFloat64, nullptr, 0);
   const NewTensor gradient =
-      wants_gradient ? tensors.make(z.type, {z.shape[0], z.shape[1]}) : NewTensor{nb::none()};
-  const void* smoothed = numbers.smoothing != 0 ? by_class.data : nullptr;
-  const TrainArrays arrays = {smoothed, nullptr, by_class.data, nullptr};
+      wants_gradient ? tensors.make(z.type, z.shape, z.ndim) : NewTensor{nb::none()};
   std::pair<int64_t, double> result;
   {
     nb::gil_scoped_release released;
-    Rows rows = {};
-    rows.logits = z.data;
-    rows.target = static_cast<const int64_t*>(y.data);
-    rows.outer = z.shape[0];
-    rows.classes = z.shape[1];
-    rows.inner = 1;
     const auto address = [](const void* data) { return reinterpret_cast<uintptr_t>(data); };
     const Gradient to =
         gradient_at(address(gradient.data), address(z.data), z.count(), z.type, gradient.fresh);
-    result = train(*kernels, numbers, arrays, z.type, rows, 1.0, to, threads);
+    result = train(*kernels, numbers, batch.arrays(numbers.smoothing != 0), z.type, batch.rows(),
+                   1.0, to, threads);
   }
   if (result.first >= 0) return nb::int_(result.first);
-  if (z.type == kFloat64)
-    *static_cast<double*>(loss.data) = result.second;
-  else
+  if (z.type == kFloat32)
     *static_cast<float*>(loss.data) = static_cast<float>(result.second);
+  else
+    *static_cast<double*>(loss.data) = result.second;
   return nb::make_tuple(loss.object, gradient.object);
 }
 
@@ -355,7 +344,7 @@ NB_MODULE(_native, m) {
       .def(nb::init<const nb::capsule&, const nb::object&, const nb::object&>());
   m.def("train", &train_at);
   m.def("train_tensors", &train_tensors, nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-        nb::arg().none(), nb::arg(), nb::arg());
+        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg());
   m.def("soft", &soft);
   m.def("soft_mass", &soft_mass);
   m.def("moments", &moments);

@@ -7,7 +7,6 @@
 #include <nanobind/ndarray.h>
 
 #include <cstdlib>
-#include <initializer_list>
 #include <new>
 #include <stdexcept>
 
@@ -83,12 +82,12 @@ class Tensors {
     }
     if (raw.device.device_type != nb::device::cpu::value || raw.dtype.lanes != 1) return false;
     view = {static_cast<char*>(raw.data) + raw.byte_offset, kTypes, raw.ndim, raw.shape};
-    return type_of(raw.dtype, view.type) && is_dense(raw) && (raw.data || view.count() == 0) &&
-           !nb::cast<bool>(is_negated_(object));
+    return raw.ndim <= kMost && type_of(raw.dtype, view.type) && is_dense(raw) &&
+           (raw.data || view.count() == 0) && !nb::cast<bool>(is_negated_(object));
   }
 
-  NewTensor make(Type type, std::initializer_list<int64_t> shape) const {
-    Made* made = Made::of(type, shape);
+  NewTensor make(Type type, const int64_t* shape, int ndim) const {
+    Made* made = Made::of(type, shape, ndim);
     void* object = nullptr;
     if (table_->object_from_managed(&made->managed, &object) != 0) {
       Made::release(&made->managed);
@@ -100,7 +99,7 @@ class Tensors {
  private:
   static constexpr size_t kAlignment = 64;
   static constexpr size_t kLarge = size_t{1} << 22;  // bytes, from which on memory is kept
-  static constexpr int kMost = 2;                    // dimensions
+  static constexpr int kMost = 8;                    // dimensions
 
   // A tensor's head and, unless they are many, its numbers behind it.
   struct Made {
@@ -109,24 +108,28 @@ class Tensors {
     Block kept;
     bool fresh;
 
-    static Made* of(Type type, std::initializer_list<int64_t> shape) {
+    static Made* of(Type type, const int64_t* shape, int ndim) {
       size_t bytes = static_cast<size_t>(kSizes[type]);
-      for (const int64_t size : shape) bytes *= static_cast<size_t>(size);
+      for (int k = 0; k < ndim; ++k) bytes *= static_cast<size_t>(shape[k]);
       const Block kept = bytes < kLarge ? Block{nullptr, 0, true} : kept_memory().take(bytes);
       const size_t head = rounded(sizeof(Made));
       void* memory = std::aligned_alloc(kAlignment, head + (kept.data ? 0 : rounded(bytes)));
-      if (memory == nullptr) throw std::bad_alloc();
+      if (memory == nullptr) {
+        if (kept.data) kept_memory().give_back(kept);
+        throw std::bad_alloc();
+      }
       Made* made = new (memory) Made;
       made->kept = kept;
       made->fresh = kept.fresh;
-      const int ndim = static_cast<int>(shape.size());
       int64_t stride = 1;
       for (int k = ndim - 1; k >= 0; --k) {
-        made->shape[k] = shape.begin()[k];
+        made->shape[k] = shape[k];
         made->strides[k] = stride;
-        stride *= made->shape[k];
+        stride *= shape[k];
       }
-      const nb::dlpack::dtype dtype = {static_cast<uint8_t>(nb::dlpack::dtype_code::Float),
+      const auto code =
+          type == kBFloat16 ? nb::dlpack::dtype_code::Bfloat : nb::dlpack::dtype_code::Float;
+      const nb::dlpack::dtype dtype = {static_cast<uint8_t>(code),
                                        static_cast<uint8_t>(8 * kSizes[type]), 1};
       void* data = kept.data ? kept.data : static_cast<char*>(memory) + head;
       made->managed = {
@@ -147,13 +150,20 @@ class Tensors {
   };
 
   static bool type_of(nb::dlpack::dtype dtype, Type& type) {
-    const auto code = static_cast<nb::dlpack::dtype_code>(dtype.code);
-    if (code == nb::dlpack::dtype_code::Float && dtype.bits == 32)
+    using Code = nb::dlpack::dtype_code;
+    const auto is = [&](Code code, int bits) {
+      return dtype.code == static_cast<uint8_t>(code) && dtype.bits == bits;
+    };
+    if (is(Code::Float, 32))
       type = kFloat32;
-    else if (code == nb::dlpack::dtype_code::Float && dtype.bits == 64)
+    else if (is(Code::Float, 64))
       type = kFloat64;
+    else if (is(Code::Bfloat, 16))
+      type = kBFloat16;
+    else if (is(Code::Float, 16))
+      type = kFloat16;
     else
-      return code == nb::dlpack::dtype_code::Int && dtype.bits == 64;
+      return is(Code::Int, 64);
     return true;
   }
   static bool is_dense(const nb::dlpack::dltensor& raw) {

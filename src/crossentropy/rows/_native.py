@@ -160,7 +160,7 @@ def train(
 def train_tensors(
     logits: Any,
     target: Any,
-    class_weight: Any,
+    constants: tuple[Any, Any, Any],
     options: TrainOptions,
     tensors: Any,
     *,
@@ -169,8 +169,10 @@ def train_tensors(
 ) -> tuple[Any, Any] | None:
     """As `train`, of tensors that the kernels read and make: a loss, and a gradient or None.
 
-    None where they are not plain rows of float32 or float64 with indices, and class weights if
-    any, to match. Other arrays the options must not have.
+    Logits may be (B, C, d1, …), too, with targets of the shape of the rows. The constants, each of
+    them perhaps None, are the arrays that `options` must not have: class weights, the bias and the
+    rows' own weights. None where something is not a plain tensor or does not fit. The loss of
+    16-bit logits is in float64.
 
     Raises
     ------
@@ -178,10 +180,11 @@ def train_tensors(
         If a target is out of range.
     """
     result = kernels.train_tensors(
-        options.numbers, tensors, logits, target, class_weight, wants_gradient, n_threads
+        options.numbers, tensors, logits, target, *constants, wants_gradient, n_threads
     )
     if type(result) is int:
-        raise_out_of_range(target, logits.shape[1], options.ignore_index, result)
+        flat = target.reshape(-1)
+        raise_out_of_range(flat, logits.shape[1], options.ignore_index, result)
     made: tuple[Any, Any] | None = result
     return made
 

@@ -96,8 +96,8 @@ class _RowLoss(torch.autograd.Function):
         if not _composite.has_memory(upstream):
             slopes = _as_tensors(ctx.slopes).scaled(upstream.to(table.dtype))
             return _pure.gradient(problem, row, slopes), *nothing
-        if upstream.ndim == 0:
-            _fused.notice(logits, upstream.item())
+        if logits.numel() > _fused.SMALL and (factor := _composite.number(upstream)) is not None:
+            _fused.notice(logits, factor)
         slopes = scaled(ctx.slopes, upstream.to(table.dtype))
         if not ctx.inplace:
             return rows.gradient(problem, row, slopes), *nothing

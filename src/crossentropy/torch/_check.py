@@ -118,10 +118,16 @@ def _torchs(input: Tensor, target: Tensor, options: Options) -> None:
 def _torchs_options_fit(input: Tensor, options: Options) -> bool:
     weight = options.weight
     return (
-        (weight is None or (weight.shape == _classes(input) and weight.is_floating_point()))
+        (weight is None or _is_torchs_weight(weight, input))
         and options.reduction in ("none", "mean", "sum")
         and 0 <= options.label_smoothing <= 1
     )
+
+
+def _is_torchs_weight(weight: object, input: Tensor) -> bool:
+    if not isinstance(weight, Tensor):
+        return False
+    return weight.shape == _classes(input) and weight.is_floating_point()
 
 
 def _raise_torchs(input: Tensor, target: Tensor, options: Options) -> None:

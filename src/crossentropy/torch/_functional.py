@@ -178,11 +178,8 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
     """
     if (
         not is_compiling()
-        and sample_weight is None
-        and logit_bias is None
         and smoothing_prior is None
         and mask is None
-        and normalizer is None
         and size_average is None
         and reduce is None
         and not (inplace_backward or return_stats)
@@ -191,6 +188,8 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
             input,
             target,
             weight,
+            logit_bias,
+            sample_weight,
             loss,
             ignore_index,
             reduction,
@@ -198,6 +197,7 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
             temperature,
             softcap,
             z_loss,
+            normalizer,
             empty,
         )
         if value is not None:

@@ -19,6 +19,7 @@ from crossentropy.rows import Training, _memory, _native
 from crossentropy.rows._native import TrainOptions
 
 from . import _composite, _numpy
+from ._layout import rows_of
 from ._problem import Problem, per_class
 
 _MEMORY = _memory.torch_memory()
@@ -63,25 +64,33 @@ def loss(logits: Tensor, target: Tensor, engine: Engine) -> Tensor:
 
 
 def plain_loss(
-    logits: Tensor, target: Tensor, weight: Tensor | None, call: Call, tensors: Any
+    logits: Tensor, target: Tensor, constants: Constants, call: Call, tensors: Any
 ) -> Tensor | None:
-    """Likewise with class weights, by one native call, which looks at the tensors, too.
+    """Likewise of a batch, by one native call, which looks at the tensors, too.
 
-    None where they are not plain rows and what goes with them.
+    None where they are not plain, or do not fit.
     """
     differentiable = logits.requires_grad and torch.is_grad_enabled()
     made = _native.train_tensors(
         logits,
         target,
-        weight,
+        constants,
         call.native,
         tensors,
         n_threads=torch.get_num_threads(),
         wants_gradient=differentiable,
     )
-    if made is None or not differentiable:
-        return made and made[0]
-    engine = call if weight is None else WeightedCall(call, weight)
+    if made is None:
+        return None
+    value: Tensor = made[0]
+    if value.dtype is not logits.dtype:
+        value = value.to(logits.dtype)
+    if not differentiable:
+        return value
+    weight, bias, own = constants
+    is_whole = weight is None and bias is None and own is None and logits.ndim == 2
+    engine = call if is_whole else BatchCall(call, constants)
+    made = value, made[1]
     result: Tensor = _apply(logits, target, engine, made)  # type: ignore[no-untyped-call] # torch's
     return result
 
@@ -193,29 +202,59 @@ class Call:
         return _composite.gradient(logits, target, self.problem, upstream)
 
 
+Constants = tuple[Tensor | None, Tensor | None, Tensor | None]  # as `train_tensors` takes them
+
+
 @dataclass(slots=True)  # frozen ones take longer to make
-class WeightedCall:
-    """A call without class weights and those of a batch, to be put together if it comes to that."""
+class BatchCall:
+    """A call and what a batch brings beside, to be put together if it comes to that.
+
+    The batch may be (B, C, d1, …), too.
+    """
 
     by_row: ClassVar[bool] = Call.by_row
 
     call: Call
-    weight: Tensor
+    constants: Constants
 
     def evaluate(
-        self, logits: Tensor, target: Tensor, **options: Any
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        wants_gradient: bool = True,
+        upstream: float | Tensor = 1.0,
+        out: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The loss, and its gradient times `upstream`."""
-        whole = call_of(self._problem(), logits)
-        assert whole is not None  # as the call without weights is not
-        return whole.evaluate(logits, target, **options)
+        rows = rows_of(logits)
+        call = call_of(self._problem(rows), rows)
+        assert call is not None  # as the one without is not
+        value, gradient = call.evaluate(
+            rows,
+            target.reshape(-1),
+            wants_gradient=wants_gradient,
+            upstream=upstream,
+            out=None if out is None else out.view(rows.shape),
+        )
+        return value, None if gradient is None else gradient.view(logits.shape)
 
     def gradient(self, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor:
         """The gradient, as a function that autograd can differentiate again."""
-        return _composite.gradient(logits, target, self._problem(), upstream)
 
-    def _problem(self) -> Problem:
-        return self.call.problem.weighted(self.weight)
+        def value(logits: Tensor) -> Tensor:
+            rows = rows_of(logits)
+            return _composite.loss(rows, target.reshape(-1), self._problem(rows))[0]
+
+        return _composite.gradient_of(value, logits, upstream)
+
+    def _problem(self, rows: Tensor) -> Problem:
+        weight, bias, own = self.constants
+        problem = self.call.problem
+        if weight is not None:
+            problem = problem.weighted(weight)
+        own = None if own is None else own.reshape(-1)
+        return problem._replace(bias=bias, sample_weight=own)
 
 
 def call_of(problem: Problem, logits: Tensor) -> Call | None:

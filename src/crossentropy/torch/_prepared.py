@@ -18,6 +18,7 @@ from crossentropy.rows import _memory
 
 from . import _composite, _fused
 from ._fused import Call
+from ._layout import autocasts
 from ._options import Options
 from ._problem import problem_of
 
@@ -29,6 +30,8 @@ def loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None,
+    logit_bias: Tensor | None,
+    sample_weight: Tensor | None,
     loss: object,
     ignore_index: int,
     reduction: str,
@@ -36,19 +39,24 @@ def loss(
     temperature: float,
     softcap: float | None,
     z_loss: float,
+    normalizer: object,
     empty: str,
 ) -> Tensor | None:
-    """The loss of plain rows of logits, with these arguments of `cross_entropy`.
+    """The loss of plain logits (N, C) or (N, C, d1, …), with these arguments of `cross_entropy`.
 
     None where something is not plain and right: other routes check and explain.
     """
     if not (
         _TENSORS
-        and input.ndim == 2
-        and (weight is None or (isinstance(weight, Tensor) and not weight.requires_grad))
+        and input.ndim >= 2
+        and (weight is None or _is_constant(weight))
+        and (logit_bias is None or _is_constant(logit_bias))
+        and (sample_weight is None or _is_constant(sample_weight))
+        and (normalizer is None or isinstance(normalizer, float | int))
         and (
             loss is None or isinstance(loss, str) or (isinstance(loss, Loss) and is_portable(loss))
         )
+        and (input.dtype.itemsize >= 4 or not autocasts("cpu"))
         and rows.path() != "reference"
         and not _composite.transformed()
         and _fused.is_worth_it(input)
@@ -65,11 +73,19 @@ def loss(
             temperature,
             softcap,
             z_loss,
+            normalizer,
             empty,
         )
     except TypeError:  # something has no hash, as an array among a loss's parameters
         return None
-    return None if call is None else _fused.plain_loss(input, target, weight, call, _TENSORS)
+    if call is None:
+        return None
+    constants = weight, logit_bias, sample_weight
+    return _fused.plain_loss(input, target, constants, call, _TENSORS)
+
+
+def _is_constant(value: object) -> bool:
+    return isinstance(value, Tensor) and not value.requires_grad
 
 
 @functools.lru_cache  # no tensors: those are their owner's to change and to drop
@@ -83,6 +99,7 @@ def _call(
     temperature: float,
     softcap: float | None,
     z_loss: float,
+    normalizer: float | None,
     empty: str,
 ) -> Call | None:
     if not (
@@ -91,6 +108,7 @@ def _call(
         and (_is_number(temperature, 0, _MOST) and temperature > 0)
         and (softcap is None or (_is_number(softcap, 0, _MOST) and softcap > 0))
         and _is_number(z_loss, 0, _MOST)
+        and (normalizer is None or reduction == "mean")
         and empty in ("nan", "zero")
     ):
         return None
@@ -102,6 +120,7 @@ def _call(
         temperature=temperature,
         softcap=softcap,
         z_loss=z_loss,
+        normalizer=normalizer,
         empty=empty,
     )
     logits = torch.empty(0, classes)
