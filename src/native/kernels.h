@@ -69,7 +69,8 @@ enum RuleKind {
 struct RuleTerm {
   RuleKind kind;
   double factor, parameter;
-  double least;  // of kDeformed: probabilities up to this one count as it
+  double least;      // of kDeformed: probabilities up to this one count as it
+  double log_least;  // its logarithm
 };
 
 // What a training run minimises by row, as crossentropy.losses.Objective: the sum of `terms`, with

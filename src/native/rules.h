@@ -50,18 +50,30 @@ inline Ruled focal(const Target& row, double gamma) {
   return {-focus * row.log_prob, focus * (1.0 - gamma * pu / at_least(kLeast, q))};
 }
 
-// (1 - p^q) / q, constant for p <= least
-inline Ruled deformed(const Target& row, double q, double least) {
-  const Numbers u = least > 0 ? at_least(::log(least), row.log_prob) : row.log_prob;
-  const Numbers exponent = u * q, zero{};
-  const Numbers bounded = at_most(kLogMost, at_least(Exp<double>::lowest, exponent));
-  const ExpAndLess<double> power = exp_and_less_within<double>(bounded);
-  const Numbers value = q == 0 ? -u : power.less_one * (-1 / q);
-  const Numbers slope = exponent < Exp<double>::lowest ? zero : power.exp;
-  const Numbers infinite = broadcast(kInfinity);
-  return {exponent > kLogMost ? infinite : value,
-          least > 0 ? (row.prob <= least ? zero : slope) : slope};
-}
+// (1 - p^q) / q, constant for p <= least; its power is bounded where q > 0.
+struct Deformed {
+  double q, least, log_least;
+
+  explicit Deformed(const RuleTerm& term)
+      : q(term.parameter),
+        least(term.least > 0 ? term.least : -1.0),
+        log_least(term.least > 0 ? term.log_least : -kInfinity) {}
+
+  template <bool bounded>
+  Ruled at(const Target& row) const {
+    const Numbers u = at_least(log_least, row.log_prob), exponent = u * q, zero{};
+    const Numbers above = at_least(Exp<double>::lowest, exponent);
+    const ExpAndLess<double> power =
+        exp_and_less_within<double>(bounded ? above : at_most(kLogMost, above));
+    const Numbers slope = exponent < Exp<double>::lowest ? zero : power.exp;
+    Numbers value = power.less_one * (-1 / q);
+    if (!bounded) {
+      if (q == 0) value = -u;
+      value = exponent > kLogMost ? broadcast(kInfinity) : value;
+    }
+    return {value, row.prob <= least ? zero : slope};
+  }
+};
 
 // sum_{i <= degree} (1 - p)^i / i, whose slope is p sum_{i < degree} (1 - p)^i
 inline Ruled taylor(const Target& row, int degree) {
@@ -90,25 +102,34 @@ inline Ruled normalized(const Target& row) {
   return {share, b, c * row.classes, c};
 }
 
-inline Ruled rule(const RuleTerm& term, const Target& row) {
+// What `use` makes of the rule of a term, which it gets as a function of its own: a loop over rows
+// is then one for each kind.
+template <typename Use>
+inline auto with_rule(const RuleTerm& term, Use use) {
+  const double parameter = term.parameter;
   switch (term.kind) {
     case kLogProb:
-      return {-row.log_prob, broadcast(1.0)};
+      return use([](const Target& row) { return Ruled{-row.log_prob, broadcast(1.0)}; });
     case kProbRest:
-      return {row.prob_rest, row.prob};
+      return use([](const Target& row) { return Ruled{row.prob_rest, row.prob}; });
     case kFocal:
-      return focal(row, term.parameter);
-    case kDeformed:
-      return deformed(row, term.parameter, term.least);
+      return use([=](const Target& row) { return focal(row, parameter); });
+    case kDeformed: {
+      const Deformed rule(term);
+      if (parameter > 0) return use([=](const Target& row) { return rule.at<true>(row); });
+      return use([=](const Target& row) { return rule.at<false>(row); });
+    }
     case kTaylor:
-      return taylor(row, static_cast<int>(term.parameter));
+      return use([=](const Target& row) { return taylor(row, static_cast<int>(parameter)); });
     case kMargin:
-      return margin(row, term.parameter);
-    case kNormalized:
-      return normalized(row);
+      return use([=](const Target& row) { return margin(row, parameter); });
     default:
-      return {broadcast(0.0), broadcast(0.0)};
+      return use([](const Target& row) { return normalized(row); });
   }
+}
+
+inline Ruled rule(const RuleTerm& term, const Target& row) {
+  return with_rule(term, [&](auto rule) { return rule(row); });
 }
 
 inline void scale(Ruled& rule, Numbers factor) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <stdexcept>
@@ -27,7 +28,8 @@ struct TrainNumbers {
         reduction{mean, normalizer, empty_is_zero} {
     for (const auto& [kind, factor, parameter, least] : rule) {
       if (!(kind >= 0 && kind < kRuleKinds)) throw std::invalid_argument("no such rule");
-      terms.push_back({static_cast<RuleKind>(static_cast<int>(kind)), factor, parameter, least});
+      terms.push_back({static_cast<RuleKind>(static_cast<int>(kind)), factor, parameter, least,
+                       std::log(least)});
       needs_weighted |= terms.back().kind == kNormalized;
     }
     if (terms.empty()) throw std::invalid_argument("no rule");

@@ -80,6 +80,37 @@ inline Numbers objective_of(const Rows& rows, const Objective& objective, const 
   return row.value;
 }
 
+// Whether a loss is one rule of log p alone, and nothing else.
+inline bool is_alone(const Objective& objective) {
+  return objective.count == 1 && objective.terms[0].kind != kNormalized &&
+         objective.smoothing == 0 && objective.z_loss == 0 && objective.class_weight == nullptr &&
+         objective.sample_weight == nullptr;
+}
+
+// The sum of such a loss over rows [begin, end); its slopes times the factor go to `slopes`.
+inline double apply_alone(const RuleTerm& term, const Statistics& given, double factor,
+                          int64_t begin, int64_t end, double* slopes) {
+  constexpr int64_t lanes = Lanes<double>::count;
+  const double by = term.factor * factor;
+  return with_rule(term, [&](auto rule) {
+    Numbers sum{};
+    const auto apply = [&](int64_t i, int64_t count) {
+      const Target target = {read_lanes(given.log_prob + i, count),
+                             read_lanes(given.prob + i, count, 1.0),
+                             read_lanes(given.prob_rest + i, count),
+                             {},
+                             0.0};
+      const Ruled row = rule(target);
+      write_lanes(slopes + i, row.slope * by, count);
+      sum += row.value;
+    };
+    int64_t i = begin;
+    for (; i + lanes <= end; i += lanes) apply(i, lanes);
+    if (i < end) apply(i, end - i);
+    return reduce_add(sum) * term.factor;
+  });
+}
+
 inline double sum_of(const double* numbers, int64_t count) {
   Numbers sum{};
   for (int64_t k = 0; k < count; k += Lanes<double>::count)
@@ -113,6 +144,11 @@ struct TrainingBatch {
     if (is_plain(objective)) {
       slopes = {{&factor, 0}, {&factor, 0}, {nullptr, 0}};
       return -sum_of(given.log_prob + begin, end - begin);
+    }
+    if (is_alone(objective)) {
+      double* column = table.column(5, begin);
+      slopes = {{column, 1}, {column, 1}, {nullptr, 0}};
+      return apply_alone(objective.terms[0], given, factor, begin, end, column);
     }
     // c takes the place of weighted_nll, which is read before
     const SlopeColumns columns = {table.column(5, begin), table.column(6, begin),

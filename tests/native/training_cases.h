@@ -52,13 +52,15 @@ struct Training {
     const double degrees[] = {1, 2, 6}, factors[] = {1, 1, 0.1, 3};
     const int64_t count = dice.chance(0.6) ? 1 : 2 + dice.below(2);
     for (int64_t k = 0; k < count; ++k) {
-      RuleTerm term = {static_cast<RuleKind>(dice.below(kNormalized)), dice.one_of(factors), 0, 0};
+      RuleTerm term = {static_cast<RuleKind>(dice.below(kNormalized)), dice.one_of(factors), 0, 0,
+                       0};
       if (term.kind == kProbRest && dice.chance(0.3)) term.factor = -0.5;
       if (term.kind == kFocal) term.parameter = dice.one_of(gammas);
       if (term.kind == kMargin) term.parameter = modest ? 5 : dice.one_of(shifts);
       if (term.kind == kTaylor) term.parameter = dice.one_of(degrees);
       if (term.kind == kDeformed) {
         term.least = dice.one_of(leasts);
+        term.log_least = std::log(term.least);
         // log p itself is another rule, unless it is bounded
         term.parameter = term.least > 0 && dice.chance(0.3) ? 0 : dice.one_of(powers);
       }
@@ -289,7 +291,7 @@ void evaluate_on_threads(const Kernels& level) {
   c.rows.weight = nullptr;
   int64_t counted;
   level.check(c.rows, &counted);
-  const RuleTerm focal = {kFocal, 1, 2, 0};
+  const RuleTerm focal = {kFocal, 1, 2, 0, 0};
   Objective objective{};
   objective.terms = &focal, objective.count = 1;
   const int64_t bytes = c.rows.count() * c.rows.classes * 4;
