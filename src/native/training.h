@@ -80,19 +80,36 @@ inline Numbers objective_of(const Rows& rows, const Objective& objective, const 
   return row.value;
 }
 
-// Whether a loss is one rule of log p alone, and nothing else.
-inline bool is_alone(const Objective& objective) {
-  return objective.count == 1 && objective.terms[0].kind != kNormalized &&
+// Whether rows need nothing but their own rule: one of log p alone, or a sum of -log p and 1 - p.
+inline bool is_rule_alone(const Objective& objective) {
+  bool linear = true;
+  for (int64_t k = 0; k < objective.count; ++k)
+    linear &= objective.terms[k].kind == kLogProb || objective.terms[k].kind == kProbRest;
+  return (linear || (objective.count == 1 && objective.terms[0].kind != kNormalized)) &&
          objective.smoothing == 0 && objective.z_loss == 0 && objective.class_weight == nullptr &&
          objective.sample_weight == nullptr;
 }
 
-// The sum of such a loss over rows [begin, end); its slopes times the factor go to `slopes`.
-inline double apply_alone(const RuleTerm& term, const Statistics& given, double factor,
+// What `use` makes of that rule and of a factor.
+template <typename Use>
+inline auto with_rule_alone(const Objective& objective, Use use) {
+  const RuleTerm& first = objective.terms[0];
+  if (objective.count == 1)
+    return with_rule(first, [&](auto rule) { return use(rule, first.factor); });
+  double a = 0.0, b = 0.0;
+  for (int64_t k = 0; k < objective.count; ++k)
+    (objective.terms[k].kind == kLogProb ? a : b) += objective.terms[k].factor;
+  const auto sum = [=](const Target& row) {
+    return Ruled{b * row.prob_rest - a * row.log_prob, a + b * row.prob};
+  };
+  return use(sum, 1.0);
+}
+
+// The sum of such losses of rows [begin, end); their slopes times the factor go to `slopes`.
+inline double apply_alone(const Objective& objective, const Statistics& given, double factor,
                           int64_t begin, int64_t end, double* slopes) {
   constexpr int64_t lanes = Lanes<double>::count;
-  const double by = term.factor * factor;
-  return with_rule(term, [&](auto rule) {
+  return with_rule_alone(objective, [&](auto rule, double by) {
     Numbers sum{};
     const auto apply = [&](int64_t i, int64_t count) {
       const Target target = {read_lanes(given.log_prob + i, count),
@@ -101,13 +118,13 @@ inline double apply_alone(const RuleTerm& term, const Statistics& given, double 
                              {},
                              0.0};
       const Ruled row = rule(target);
-      write_lanes(slopes + i, row.slope * by, count);
+      write_lanes(slopes + i, row.slope * (by * factor), count);
       sum += row.value;
     };
     int64_t i = begin;
     for (; i + lanes <= end; i += lanes) apply(i, lanes);
     if (i < end) apply(i, end - i);
-    return reduce_add(sum) * term.factor;
+    return reduce_add(sum) * by;
   });
 }
 
@@ -145,10 +162,10 @@ struct TrainingBatch {
       slopes = {{&factor, 0}, {&factor, 0}, {nullptr, 0}};
       return -sum_of(given.log_prob + begin, end - begin);
     }
-    if (is_alone(objective)) {
+    if (is_rule_alone(objective)) {
       double* column = table.column(5, begin);
       slopes = {{column, 1}, {column, 1}, {nullptr, 0}};
-      return apply_alone(objective.terms[0], given, factor, begin, end, column);
+      return apply_alone(objective, given, factor, begin, end, column);
     }
     // c takes the place of weighted_nll, which is read before
     const SlopeColumns columns = {table.column(5, begin), table.column(6, begin),
