@@ -9,11 +9,16 @@
 
 namespace {
 
+// Whether rows weigh the same, and have nothing but their rules.
+inline bool is_bare(const Objective& objective) {
+  return objective.class_weight == nullptr && objective.sample_weight == nullptr &&
+         objective.smoothing == 0 && objective.z_loss == 0;
+}
+
 // Whether the loss is -log p alone.
 inline bool is_plain(const Objective& objective) {
-  return objective.count == 1 && objective.terms->kind == kLogProb &&
-         objective.terms->factor == 1 && objective.class_weight == nullptr &&
-         objective.sample_weight == nullptr && objective.smoothing == 0 && objective.z_loss == 0;
+  return is_bare(objective) && objective.count == 1 && objective.terms->kind == kLogProb &&
+         objective.terms->factor == 1;
 }
 
 template <typename S>

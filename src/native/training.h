@@ -80,14 +80,13 @@ inline Numbers objective_of(const Rows& rows, const Objective& objective, const 
   return row.value;
 }
 
-// Whether rows need nothing but their own rule: one of log p alone, or a sum of -log p and 1 - p.
+// Whether rows need nothing but one rule of log p alone, or a sum of -log p and 1 - p.
 inline bool is_rule_alone(const Objective& objective) {
   bool linear = true;
   for (int64_t k = 0; k < objective.count; ++k)
     linear &= objective.terms[k].kind == kLogProb || objective.terms[k].kind == kProbRest;
-  return (linear || (objective.count == 1 && objective.terms[0].kind != kNormalized)) &&
-         objective.smoothing == 0 && objective.z_loss == 0 && objective.class_weight == nullptr &&
-         objective.sample_weight == nullptr;
+  const bool one = objective.count == 1 && objective.terms->kind != kNormalized;
+  return is_bare(objective) && (one || linear);
 }
 
 // What `use` makes of that rule and of a factor.

@@ -108,7 +108,7 @@ class TorchMemory:
         self._classes = (torch.Tensor, torch.nn.Parameter)
         self.codes = {getattr(torch, name): code for code, name in enumerate(TYPES)}
         self._is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
-        # how the kernels read and make tensors themselves, from torch 2.10 on
+        # with it the kernels read and make tensors themselves; older versions have none
         table = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
         self.tensors: Any = table and kernels and kernels.Tensors(table, *self._classes)
         # not methods around these: small batches wait for every call
