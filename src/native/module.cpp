@@ -343,8 +343,9 @@ NB_MODULE(_native, m) {
   nb::class_<Tensors>(m, "Tensors")
       .def(nb::init<const nb::capsule&, const nb::object&, const nb::object&>());
   m.def("train", &train_at);
-  m.def("train_tensors", &train_tensors, nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg());
+  const auto perhaps = nb::arg().none();
+  m.def("train_tensors", &train_tensors, nb::arg(), nb::arg(), perhaps, perhaps, perhaps, perhaps,
+        perhaps, nb::arg(), nb::arg());
   m.def("soft", &soft);
   m.def("soft_mass", &soft_mass);
   m.def("moments", &moments);

@@ -20,6 +20,10 @@ TORCHS = {
     "smoothing": (LOGITS, TARGET, {"label_smoothing": 1.5}),
     "target out of range": (LOGITS, TARGET + 4, {}),
     "target below range": (LOGITS, TARGET - 1, {}),
+    "no target": (LOGITS, None, {}),
+    "targets in a list": (LOGITS, [0, 1, 2], {}),
+    "logits in a list": ([[0.0, 1.0]], TARGET[:1], {}),
+    "weights in a list": (LOGITS, TARGET, {"weight": [1.0] * 4}),
 }
 
 

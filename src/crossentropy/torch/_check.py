@@ -13,6 +13,13 @@ from crossentropy.losses import CrossEntropy, _check
 from ._options import Options
 
 
+def are_tensors(input: object, target: object) -> None:
+    """Raise torch's own error where they are not."""
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        functional.cross_entropy(input, target)  # type: ignore[arg-type] # whose error it is
+        raise TypeError(f"input and target must be tensors, got {type(input)} and {type(target)}")
+
+
 def arguments(input: Tensor, target: Tensor, options: Options) -> None:
     """Raise where input, target and options do not fit together."""
     _torchs(input, target, options)

@@ -202,6 +202,7 @@ def cross_entropy(  # type: ignore[misc] # the second signature is this one, abr
         )
         if value is not None:
             return value
+    _check.are_tensors(input, target)
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
     options = Options(

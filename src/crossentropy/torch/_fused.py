@@ -228,7 +228,7 @@ class BatchCall:
     ) -> tuple[Tensor, Tensor | None]:
         """The loss, and its gradient times `upstream`."""
         rows = rows_of(logits)
-        call = call_of(self._problem(rows), rows)
+        call = call_of(self._problem(), rows)
         assert call is not None  # as the one without is not
         value, gradient = call.evaluate(
             rows,
@@ -244,11 +244,11 @@ class BatchCall:
 
         def value(logits: Tensor) -> Tensor:
             rows = rows_of(logits)
-            return _composite.loss(rows, target.reshape(-1), self._problem(rows))[0]
+            return _composite.loss(rows, target.reshape(-1), self._problem())[0]
 
         return _composite.gradient_of(value, logits, upstream)
 
-    def _problem(self, rows: Tensor) -> Problem:
+    def _problem(self) -> Problem:
         weight, bias, own = self.constants
         problem = self.call.problem
         if weight is not None:

@@ -48,6 +48,7 @@ def loss(
     """
     if not (
         _TENSORS
+        and isinstance(input, Tensor)
         and input.ndim >= 2
         and (weight is None or _is_constant(weight))
         and (logit_bias is None or _is_constant(logit_bias))
