@@ -85,9 +85,20 @@ def _of_rows(case, name, wanted):
 
 def _of_row_gradient(case, value):
     share = _roundings(case) + _ROUNDING[case.dtype] + 8 * np.expand_dims(_delta(case), 1)
+    share = share + 4 * _EPSILON["float64"] * _folded(case.options["a"])
     largest = max(1.0, *(np.max(np.abs(case.options.get(s, 0.0)), initial=0) for s in "abc"))
     least = _least(case, largest * contexts.steepness(case))
     return share * (value + contexts.magnitudes(case)) + least
+
+
+def _folded(slopes):
+    """What extreme slopes add to the exponents that they go into, at most: their last digits go."""
+    steepness = np.abs(slopes)[np.nonzero(slopes)] if np.ndim(slopes) else np.abs([slopes or 1.0])
+    extreme = np.abs(np.log(steepness))
+    return np.max(extreme, initial=0.0, where=extreme > _EXTREME)
+
+
+_EXTREME = 69.0  # log 1e30, where the kernels begin to
 
 
 def _delta(case):
