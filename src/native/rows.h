@@ -74,25 +74,31 @@ inline ExpSums sum_exp(const T* buffer, int64_t padded, T max, Ahead<S> ahead, T
           reduce_add((s0.belows + s1.belows) + (s2.belows + s3.belows))};
 }
 
-// The same of a block whose logits are summed, too: what is none of them, the target and what pads
-// the block, gets a place so far below that its exponential is 0, and is taken out of the sum.
+// So far below the greatest logit that the exponential is 0.
+template <typename T>
+inline T place_below(T max) {
+  return max + 2 * Exp<T>::lowest;
+}
+
+// Whether there is such a place: numbers of 2^32 have none so near, nor has infinity.
+template <typename T>
+inline bool has_place_below(T max) {
+  return place_below(max) - max < Exp<T>::lowest;
+}
+
+// As `sum_exp`, of a block whose logits are summed, too: what is none of them, the target and what
+// pads the block, gets that place, and is taken out of the sum.
 template <typename T, typename S>
 inline ExpSums sum_exp_and_logits(T* buffer, int64_t size, int64_t target, T max, Ahead<S> ahead,
                                   T* keep) {
   const int64_t padded = round_up(size, Lanes<T>::count);
-  const T none = max + 2 * Exp<T>::lowest;
+  const T none = place_below(max);
   if (target >= 0) buffer[target] = none;
   for (int64_t j = size; j < padded; ++j) buffer[j] = none;
   ExpSums sums = sum_exp<Purpose::kGradientAndSum, T, S>(buffer, padded, max, ahead, keep);
   const auto beside = static_cast<double>(padded - size + (target >= 0 ? 1 : 0));
   sums.below -= beside * static_cast<double>(none - max);
   return sums;
-}
-
-// Whether that place is there: numbers of 2^32 have none so near, nor has infinity.
-template <typename T>
-inline bool has_place_below(T max) {
-  return (max + 2 * Exp<T>::lowest) - max < Exp<T>::lowest;
 }
 
 // sum_j (z_j - reference)

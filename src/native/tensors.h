@@ -1,6 +1,6 @@
-// PyTorch's tensors by the table of functions that DLPack's C exchange hangs on their class. What a
-// call reads or makes takes a tenth of a microsecond so, and ten times that by Python, for which a
-// small batch would wait. The tables' layout: dmlc.github.io/dlpack, DLPackExchangeAPI.
+// PyTorch's tensors by the table of functions that DLPack's C exchange hangs on their class: a
+// small batch would wait for Python to read and to make them. The tables' layout:
+// dmlc.github.io/dlpack, DLPackExchangeAPI.
 #pragma once
 
 #include <nanobind/nanobind.h>

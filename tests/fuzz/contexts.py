@@ -281,7 +281,7 @@ _NONE = -(2**63)
 def jump(case, name, delta):
     """How far a result leaps at a threshold of the loss that a log-probability off by δ passes."""
     loss = case.options["loss"]
-    if not hasattr(loss, "k"):
+    if not isinstance(loss, losses.TruncatedGeneralizedCrossEntropy):
         return 0.0
     low, high = (
         dataclasses.replace(loss, k=min(1.0, loss.k * math.exp(move))) for move in (-delta, delta)

@@ -120,11 +120,10 @@ class _FusedLoss(torch.autograd.Function):
 
 def _gradient(ctx: Any, logits: Tensor, target: Tensor, upstream: Tensor) -> Tensor | None:
     engine: Engine = ctx.engine
-    if torch.is_grad_enabled():
+    by_row = engine.by_row
+    if torch.is_grad_enabled() or (by_row and not _composite.has_memory(upstream)):
         return engine.gradient(logits, target, upstream)
-    if engine.by_row:
-        if not _composite.has_memory(upstream):
-            return engine.gradient(logits, target, upstream)
+    if by_row:
         return engine.evaluate(logits, target, upstream=upstream)[1]
     gradient, factor = taken_gradient(ctx), _composite.number(upstream)
     if factor is None:
